@@ -1,0 +1,1 @@
+"""Observation, latent action, action chunk, embodiment, configuration: the shared vocabulary."""
