@@ -1,0 +1,1 @@
+"""Decoder heads: from a latent action to one robot's action chunk."""

@@ -1,0 +1,174 @@
+"""Decoder heads: pool a latent action and read an action chunk from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch import nn
+from univla_core.errors import CheckpointError
+
+from univla_decoders.map_block import MapBlock
+from univla_decoders.map_block import MapBlockConfig
+from univla_decoders.map_block import map_block_config
+
+LATENT_TOKENS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadConfig:
+    """Sizes of a decoder head.
+
+    Attributes:
+        kind: `manipulation`, `proprioception` or `navigation`.
+        horizon: Actions per chunk as the head predicts them.
+        action_dim: Dimensions of one predicted action.
+        pool: Sizes of the attention pooling.
+        proprioception_dim: Size of the proprioception vector, 0 without one.
+        visual: Whether the head looks at the visual tokens.
+    """
+
+    kind: str
+    horizon: int
+    action_dim: int
+    pool: MapBlockConfig
+    proprioception_dim: int = 0
+    visual: bool = True
+
+
+class DecoderHead(nn.Module):
+    """What every head offers: `forward(latent, visual, proprioception)` → chunk."""
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def _chunk(self, flat: Tensor) -> Tensor:
+        # (batch, horizon · action_dim), step-major → (batch, horizon, action_dim)
+        return flat.view(-1, self.config.horizon, self.config.action_dim)
+
+
+class ManipulationHead(DecoderHead):
+    """The head of UniVLA's simulated arms (LIBERO, CALVIN, Bridge); bounded by tanh."""
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__(config)
+        self.latent_action_pool = MapBlock(config.pool)
+        self.visual_pool = MapBlock(config.pool)
+        width = config.horizon * config.action_dim
+        self.proj = nn.Sequential(nn.Linear(config.pool.embed_dim, width), nn.Tanh())
+
+    def forward(self, latent: Tensor, visual: Tensor, proprioception: Tensor | None) -> Tensor:
+        seen = self.visual_pool(visual)  # (batch, embed)
+        meant = self.latent_action_pool(latent[:, -LATENT_TOKENS:], init_embed=seen)
+        return self._chunk(self.proj(meant))
+
+
+class ProprioceptionHead(DecoderHead):
+    """The head of UniVLA's real arm: proprioception beside the pooled plan, no bound."""
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__(config)
+        embed = config.pool.embed_dim
+        self.attn_pool = MapBlock(config.pool)
+        self.visual_pool = MapBlock(config.pool)
+        self.proprio_proj = nn.Sequential(
+            nn.Linear(config.proprioception_dim, embed), nn.GELU(), nn.Linear(embed, embed)
+        )
+        self.proj = nn.Sequential(nn.Linear(2 * embed, config.horizon * config.action_dim))
+
+    def forward(self, latent: Tensor, visual: Tensor, proprioception: Tensor | None) -> Tensor:
+        seen = self.visual_pool(visual)  # (batch, embed)
+        meant = self.attn_pool(latent[:, -LATENT_TOKENS:], init_embed=seen)
+        felt = self.proprio_proj(proprioception)
+        return self._chunk(self.proj(torch.cat([meant, felt], dim=-1)))
+
+
+class NavigationHead(DecoderHead):
+    """The head of UniVLA's R2R navigation: logits over the choices of each step.
+
+    Unlike the others it pools every latent token it is given, not just the last four.
+    """
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__(config)
+        self.attn_pool = MapBlock(config.pool)
+        self.visual_pool = MapBlock(config.pool) if config.visual else None
+        inputs = config.pool.embed_dim * (2 if config.visual else 1)
+        self.proj = nn.Linear(inputs, config.horizon * config.action_dim)
+
+    def forward(self, latent: Tensor, visual: Tensor, proprioception: Tensor | None) -> Tensor:
+        pooled = self.attn_pool(latent)  # (batch, embed)
+        if self.visual_pool is not None:
+            pooled = torch.cat([pooled, self.visual_pool(visual)], dim=-1)
+        return self._chunk(self.proj(pooled))
+
+
+HEADS: dict[str, type[DecoderHead]] = {
+    'manipulation': ManipulationHead,
+    'proprioception': ProprioceptionHead,
+    'navigation': NavigationHead,
+}
+
+
+def head_kind(names: set[str], where: str) -> str:
+    """Tell the kind of head from the names of its tensors.
+
+    Raises:
+        CheckpointError: If they belong to no known head.
+    """
+    if 'latent_action_pool.latents' in names:
+        return 'manipulation'
+    if 'proprio_proj.0.weight' in names:
+        return 'proprioception'
+    if 'attn_pool.latents' in names and 'proj.weight' in names:
+        return 'navigation'
+    raise CheckpointError(
+        f'{where}: its tensors belong to no known decoder head ({", ".join(HEADS)}); '
+        'a head starts with latent_action_pool.* or attn_pool.*'
+    )
+
+
+def head_config(
+    shapes: dict[str, tuple[int, ...]], horizon: int, num_heads: int, where: str
+) -> HeadConfig:
+    """Read a head's sizes from the shapes of its tensors.
+
+    Raises:
+        CheckpointError: If a tensor is missing or the output does not divide into `horizon`.
+    """
+    kind = head_kind(set(shapes), where)
+    pool_name = 'latent_action_pool' if kind == 'manipulation' else 'attn_pool'
+    out_name = 'proj.weight' if kind == 'navigation' else 'proj.0.weight'
+    pool_shapes = {
+        name.removeprefix(f'{pool_name}.'): shape
+        for name, shape in shapes.items()
+        if name.startswith(f'{pool_name}.')
+    }
+    try:
+        pool = map_block_config(pool_shapes, num_heads)
+        width = shapes[out_name][0]
+        proprioception = shapes['proprio_proj.0.weight'][1] if kind == 'proprioception' else 0
+    except (KeyError, IndexError, ValueError) as error:
+        raise CheckpointError(
+            f'{where}: cannot size a {kind} head, {error} is unusable'
+        ) from error
+    if pool.embed_dim % num_heads:
+        raise CheckpointError(
+            f'{where}: {num_heads} attention heads do not divide the width {pool.embed_dim}; '
+            'correct num_heads in the declaration'
+        )
+    if width % horizon:
+        raise CheckpointError(
+            f'{where}: {out_name} has {width} outputs, which is no multiple of the declared '
+            f'horizon {horizon}; correct the declaration'
+        )
+    return HeadConfig(
+        kind=kind,
+        horizon=horizon,
+        action_dim=width // horizon,
+        pool=pool,
+        proprioception_dim=proprioception,
+        visual='visual_pool.latents' in shapes,
+    )
