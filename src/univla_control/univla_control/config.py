@@ -1,0 +1,52 @@
+"""Parameters of the controller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from univla_core.parameters import parameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlConfig:
+    """How chunks are executed; the limits themselves belong to the embodiment."""
+
+    control_rate_hz: float = parameter(60.0, 'Rate of driver commands [Hz]', low=10.0, high=1000.0)
+    chunk_timeout_s: float = parameter(
+        0.5, 'Silence of the policy, past the end of its chunk, until hold [s]', low=0.05, high=10.0
+    )
+    joint_state_timeout_s: float = parameter(
+        0.25, 'Age of the joint state from which the robot holds [s]', low=0.02, high=5.0
+    )
+    seam_blend_s: float = parameter(
+        0.15, 'Shortest time in which the motion passes to a new chunk [s]', low=0.0, high=2.0
+    )
+    look_ahead_s: float = parameter(
+        0.0, 'How far ahead the reference is aimed at [s]; 0 follows the limits', low=0.0, high=0.5
+    )
+    delta_origin: str = parameter(
+        'measured',
+        'Pose that increments start from: measured or commanded at the stamp of the observation',
+        choices=('measured', 'commanded'),
+    )
+    history_s: float = parameter(
+        3.0, 'Joint states kept for chunks of increments [s]', low=0.2, high=60.0
+    )
+    future_tolerance_s: float = parameter(
+        0.1, 'How far a stamp may lie ahead of the clock [s]', low=0.0, high=5.0
+    )
+    longest_chunk_s: float = parameter(
+        10.0, 'Longest span of a chunk that is accepted [s]', low=0.1, high=600.0
+    )
+    reanchor_error_rad: float = parameter(
+        0.2, 'Distance of command and joint at rest that restarts from the joint [rad]', low=0.01
+    )
+    reanchor_after_s: float = parameter(
+        0.5, 'How long that distance must last [s]', low=0.0, high=60.0
+    )
+    unreachable_m: float = parameter(
+        0.005, 'Distance to a target pose reported as unreachable [m]', low=1e-4, high=1.0
+    )
+    unreachable_rad: float = parameter(
+        0.05, 'Angle to a target pose reported as unreachable [rad]', low=1e-3, high=3.0
+    )
