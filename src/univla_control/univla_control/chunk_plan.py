@@ -82,12 +82,23 @@ def _joint_knots(
     rows: np.ndarray, relative: bool, embodiment: Embodiment, origin: np.ndarray
 ) -> np.ndarray:
     """Joint angles at the stamp and at each row, shape (horizon + 1, n), inside the limits."""
-    limits = embodiment.limits
+    lower, upper = embodiment.limits.lower, embodiment.limits.upper
+    if not relative:
+        return np.clip(_led_in(np.clip(rows, lower, upper)), lower, upper)
     knots = [origin]
     for row in rows:
-        target = knots[-1] + row if relative else row
-        knots.append(np.clip(target, limits.lower, limits.upper))
+        knots.append(np.clip(knots[-1] + row, lower, upper))
     return np.array(knots)
+
+
+def _led_in(rows: np.ndarray) -> np.ndarray:
+    """Rows (m, n) with one more before them that goes on straight, shape (m + 1, n).
+
+    Absolute targets say nothing about the stamp itself. The measured joints would be a poor knot
+    there: the gap between them and the rows is the seam's to close, not the curve's.
+    """
+    before = 2.0 * rows[0] - rows[1] if len(rows) > 1 else rows[0]
+    return np.concatenate([before[None], rows])
 
 
 def _cartesian(
@@ -108,8 +119,9 @@ def _cartesian(
         rotation = turn @ rotation if relative else turn
         charted = vector_from_rotation(rotation @ start[:3, :3].T)
         knots.append(np.concatenate([place, nearest_turn(charted, knots[-1][3:])]))
+    values = np.array(knots) if relative else _led_in(np.array(knots[1:]))
     return CartesianReference(
-        KnotCurve(_times(chunk), np.array(knots)),
+        KnotCurve(_times(chunk), values),
         start[:3, :3],
         embodiment,
         config.seam_blend_s,

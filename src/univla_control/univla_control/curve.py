@@ -95,14 +95,12 @@ class Fade:
 def fade_duration(gap: Sample, limits: AxisLimits, shortest: float) -> float:
     """Time [s] in which a quintic closes a joint gap about as fast as the limits allow.
 
-    From rest, a gap e takes peak speed 1.875 e/T, acceleration 5.77 e/T² and jerk 60 e/T³; a gap
-    in velocity takes jerk 36 v/T².
+    From rest, a gap e takes peak speed 1.875 e/T, acceleration 5.77 e/T² and jerk 60 e/T³.
     """
-    e, v = np.abs(gap[0]), np.abs(gap[1])
+    e = np.abs(gap[0])
     needs = (
         1.875 * e / limits.velocity,
         np.sqrt(5.77 * e / limits.acceleration),
         np.cbrt(60.0 * e / limits.jerk),
-        np.sqrt(36.0 * v / limits.jerk),
     )
     return float(max(1e-3, shortest, *(need.max() for need in needs)))
