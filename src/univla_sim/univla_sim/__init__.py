@@ -1,0 +1,1 @@
+"""MuJoCo bodies, tasks and scripted experts."""

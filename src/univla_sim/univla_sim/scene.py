@@ -1,0 +1,208 @@
+"""The scenes: a table with coloured cubes and a plate for arms, coloured pillars for a base.
+
+Colours are plain rgba, so that pictures drawn by OpenGL and by rays agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import SubElement
+
+import numpy as np
+
+from univla_core.embodiment import Embodiment
+from univla_core.errors import ConfigError
+from univla_sim.mjcf import add_robot
+from univla_sim.mjcf import body_named
+from univla_sim.mjcf import empty_model
+from univla_sim.mjcf import numbers
+from univla_sim.mjcf import section
+
+COLORS: Mapping[str, tuple[float, float, float]] = {
+    'red': (0.85, 0.10, 0.08),
+    'green': (0.10, 0.62, 0.16),
+    'blue': (0.08, 0.22, 0.85),
+}
+BACKGROUND = (0.72, 0.78, 0.84)
+CUBE_SIZE = 0.04
+PLATE_RADIUS, PLATE_HEIGHT = 0.06, 0.008
+PILLAR_RADIUS, PILLAR_HEIGHT = 0.06, 0.4
+#: Half side of the square in which pillars stand [m].
+ARENA = 0.9
+#: A camera for people that every scene has besides the robot's own.
+OVERVIEW = 'overview'
+
+_CUBE_GAP, _PLATE_GAP = 0.085, 0.12
+_PILLAR_GAP, _PILLAR_CLEARANCE = 0.65, 0.55
+
+
+def scene_mjcf(embodiment: Embodiment, timestep: float = 0.002, plate: bool = True) -> str:
+    """MJCF text of the robot in its scene.
+
+    Args:
+        embodiment: The robot.
+        timestep: Physics step [s].
+        plate: Whether a plate lies among the cubes (arms only).
+
+    Raises:
+        ConfigError: If the robot's YAML lacks what the simulation needs.
+    """
+    root = empty_model(f'{embodiment.name}_scene', timestep)
+    _add_look(root, 1.5 if embodiment.kind == 'arm' else 3.0)
+    add_robot(root, embodiment)
+    if embodiment.kind == 'arm':
+        _add_table(root, plate)
+    else:
+        _add_arena(root)
+    _add_cameras(root, embodiment)
+    return ElementTree.tostring(root, encoding='unicode')
+
+
+def object_names(embodiment: Embodiment, plate: bool = True) -> tuple[str, ...]:
+    """Names of the objects in the scene of a robot."""
+    if embodiment.kind == 'base':
+        return tuple(f'{color}_pillar' for color in COLORS)
+    return tuple(f'{color}_cube' for color in COLORS) + (('plate',) if plate else ())
+
+
+def sample_layout(
+    embodiment: Embodiment, rng: np.random.Generator, plate: bool = True
+) -> dict[str, np.ndarray]:
+    """Draw where the objects stand: name -> x, y [m] and yaw [rad], shape (3,).
+
+    Cubes fill the robot's `simulation.workspace`, well apart from each other; pillars fill the
+    arena, away from the robot's start.
+    """
+    while True:  # a layout that got stuck is drawn anew; most fit at once
+        layout: dict[str, np.ndarray] = {}
+        for name in object_names(embodiment, plate):
+            place = _free_place(embodiment, name, layout, rng)
+            if place is None:
+                break
+            layout[name] = place
+        else:
+            return layout
+
+
+def _free_place(
+    embodiment: Embodiment, name: str, layout: Mapping[str, np.ndarray], rng: np.random.Generator
+) -> np.ndarray | None:
+    if embodiment.kind == 'base':
+        lower, upper, gap = (-ARENA, -ARENA), (ARENA, ARENA), _PILLAR_GAP
+    else:
+        workspace = embodiment.document['simulation']['workspace']
+        (x_low, x_high), (y_low, y_high) = workspace['x'], workspace['y']
+        lower, upper = (x_low, y_low), (x_high, y_high)
+        gap = _PLATE_GAP if name == 'plate' else _CUBE_GAP
+    for _ in range(50):
+        place = rng.uniform(lower, upper)
+        near = [np.linalg.norm(place - other[:2]) for other in layout.values()]
+        clear = embodiment.kind == 'arm' or np.linalg.norm(place) > _PILLAR_CLEARANCE
+        if clear and all(distance > gap for distance in near):
+            return np.append(place, rng.uniform(-0.25, 0.25))
+    return None
+
+
+def _add_look(root: Element, extent: float) -> None:
+    visual = section(root, 'visual')
+    SubElement(visual, 'headlight', ambient='0.35 0.35 0.35', diffuse='0.3 0.3 0.3', specular='0 0 0')
+    SubElement(visual, 'quality', offsamples='0', shadowsize='512', numslices='12', numstacks='6')
+    SubElement(visual, 'map', znear='0.01', zfar='30')
+    SubElement(visual, 'global', offwidth='640', offheight='480')
+    ElementTree.SubElement(root, 'statistic', extent=f'{extent:g}', center='0.3 0 0')
+    flat = numbers(BACKGROUND)
+    sky = SubElement(section(root, 'asset'), 'texture', type='skybox', builtin='flat')
+    sky.attrib.update(rgb1=flat, rgb2=flat, width='16', height='96')
+    light = SubElement(section(root, 'worldbody'), 'light', name='sun', directional='true')
+    light.attrib.update(
+        pos='0 0 2',
+        dir='-0.25 0.35 -1',
+        diffuse='0.45 0.45 0.45',
+        specular='0 0 0',
+        ambient='0 0 0',
+        castshadow='true',
+    )
+
+
+def _add_table(root: Element, plate: bool) -> None:
+    """A table whose top is z = 0, on a floor, with three cubes and perhaps a plate."""
+    world = section(root, 'worldbody')
+    floor = SubElement(world, 'geom', name='floor', type='plane', size='0 0 1', pos='0 0 -0.75')
+    floor.set('rgba', '0.42 0.44 0.47 1')
+    table = SubElement(world, 'geom', name='table', type='box', size='0.5 0.6 0.02')
+    table.attrib.update(pos='0.3 0 -0.02', rgba='0.76 0.69 0.58 1', friction='1 0.005 0.0001')
+    half = 0.5 * CUBE_SIZE
+    for color, rgb in COLORS.items():
+        cube = _add_free_body(world, f'{color}_cube', half, 'box', (half, half, half), 0.05)
+        cube.set('rgba', numbers([*rgb, 1.0]))
+    if plate:
+        height = 0.5 * PLATE_HEIGHT
+        dish = _add_free_body(world, 'plate', height, 'cylinder', (PLATE_RADIUS, height), 0.2)
+        dish.set('rgba', '0.95 0.95 0.93 1')
+
+
+def _add_free_body(
+    world: Element, name: str, height: float, shape: str, size: Sequence[float], mass: float
+) -> Element:
+    body = SubElement(world, 'body', name=name, pos=f'0 0 {height:g}')
+    SubElement(body, 'freejoint', name=f'{name}_free')
+    geom = SubElement(body, 'geom', name=name, type=shape, size=numbers(size), mass=f'{mass:g}')
+    geom.attrib.update(friction='1 0.02 0.0001', condim='4')
+    return geom
+
+
+def _add_arena(root: Element) -> None:
+    """A floor at z = 0 with three pillars that stand firm."""
+    world = section(root, 'worldbody')
+    floor = SubElement(world, 'geom', name='floor', type='plane', size='0 0 1')
+    floor.attrib.update(rgba='0.76 0.69 0.58 1', friction='1 0.005 0.0001')
+    for color, rgb in COLORS.items():
+        body = SubElement(world, 'body', name=f'{color}_pillar', mocap='true')
+        geom = SubElement(body, 'geom', name=f'{color}_pillar', type='cylinder')
+        geom.set('size', numbers((PILLAR_RADIUS, 0.5 * PILLAR_HEIGHT)))
+        geom.set('rgba', numbers([*rgb, 1.0]))
+
+
+def _add_cameras(root: Element, embodiment: Embodiment) -> None:
+    for camera in embodiment.cameras.values():
+        if camera.simulation:
+            add_camera(root, camera.name, camera.simulation)
+    if embodiment.kind == 'base':
+        view = {'position': [-1.9, -1.5, 1.9], 'look_at': [0.0, 0.0, 0.0], 'fovy': 45.0}
+    else:
+        workspace = embodiment.document['simulation']['workspace']
+        reach = float(workspace['x'][1])
+        view = {
+            'position': [0.6 + 1.4 * reach, -1.3 * reach - 0.4, 0.4 + 1.1 * reach],
+            'look_at': [0.55 * reach, 0.0, 0.25 * reach],
+            'fovy': 40.0,
+        }
+    add_camera(root, OVERVIEW, {'mount': 'world', **view})
+
+
+def add_camera(root: Element, name: str, simulation: Mapping[str, Any]) -> None:
+    """Add a camera at `position`, looking at `look_at`, both in the frame of link `mount`.
+
+    Raises:
+        ConfigError: If the link is unknown, or the camera looks along the vertical, where its
+            roll is undefined.
+    """
+    position = np.asarray(simulation['position'], dtype=float)
+    forward = np.asarray(simulation['look_at'], dtype=float) - position
+    right = np.cross(forward, (0.0, 0.0, 1.0))
+    if np.linalg.norm(right) < 1e-6:
+        raise ConfigError(f'camera {name!r} looks straight up or down; move look_at a little')
+    right /= np.linalg.norm(right)
+    up = np.cross(right, forward)
+    SubElement(
+        body_named(root, simulation['mount']),
+        'camera',
+        name=name,
+        pos=numbers(position),
+        xyaxes=numbers([*right, *(up / np.linalg.norm(up))]),
+        fovy=f'{float(simulation["fovy"]):g}',
+    )
