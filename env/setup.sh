@@ -139,7 +139,7 @@ workspace_stamp() {
     find extra src \( -name test -o -name __pycache__ \) -prune -o -type f \
       \( -name package.xml -o -name setup.py -o -name setup.cfg -o -name CMakeLists.txt \
       -o -name '*.msg' -o -name '*.srv' -o -name '*.action' \) -print0 | sort -z | xargs -0 sha256sum
-    find launch config -type f 2>/dev/null | sort
+    { find launch config -type f 2>/dev/null || true; } | sort
   } | sha256sum
 }
 
