@@ -94,13 +94,17 @@ class GlDrawer:
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._option = mujoco.MjvOption()
         self._scene = mujoco.MjvScene(model, maxgeom=1000)
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_HAZE] = False
         self._worker = _worker(platform)
         self._context = self._worker.submit(_make_model_context, model).result()
         self._finalizer = weakref.finalize(self, _free, self._worker, self._context)
 
-    def draw(self, data: mujoco.MjData, camera: int, width: int, height: int) -> np.ndarray:
+    def draw(
+        self, data: mujoco.MjData, camera: int, width: int, height: int, shadows: bool = False
+    ) -> np.ndarray:
         """The picture of camera number `camera`, uint8, shape (height, width, 3)."""
         self._camera.fixedcamid = camera
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
         category = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(
             self._model, data, self._option, None, self._camera, category, self._scene

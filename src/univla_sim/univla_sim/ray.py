@@ -24,8 +24,11 @@ class RayDrawer:
         self._model = model
         self._directions: dict[tuple[int, int, float], np.ndarray] = {}
 
-    def draw(self, data: mujoco.MjData, camera: int, width: int, height: int) -> np.ndarray:
-        """The picture of camera number `camera`, uint8, shape (height, width, 3)."""
+    def draw(
+        self, data: mujoco.MjData, camera: int, width: int, height: int, shadows: bool = False
+    ) -> np.ndarray:
+        """The picture of camera number `camera`, uint8, shape (height, width, 3), no shadows."""
+        del shadows
         rotation = data.cam_xmat[camera].reshape(3, 3)
         rays = self._camera_rays(camera, width, height) @ rotation.T
         rows, columns = _coarse(height), _coarse(width)
@@ -67,18 +70,26 @@ class RayDrawer:
             count,
             mujoco.mjMAXVAL,
         )
-        colors = self._shade(data, geoms, normals.reshape(-1, 3), rays.reshape(-1, 3))
+        points = data.cam_xpos[camera] + distances[:, None] * rays.reshape(-1, 3)
+        forward = -data.cam_xmat[camera].reshape(3, 3)[:, 2]
+        colors = self._shade(data, geoms, points, normals.reshape(-1, 3), forward)
         return colors.reshape(rays.shape), geoms.reshape(rays.shape[:-1])
 
     def _shade(
-        self, data: mujoco.MjData, geoms: np.ndarray, normals: np.ndarray, rays: np.ndarray
+        self,
+        data: mujoco.MjData,
+        geoms: np.ndarray,
+        points: np.ndarray,
+        normals: np.ndarray,
+        forward: np.ndarray,
     ) -> np.ndarray:
         headlight, model = self._model.vis.headlight, self._model
-        light = np.asarray(headlight.ambient) + np.outer(
-            np.maximum(0.0, -np.einsum('ij,ij->i', normals, rays)), headlight.diffuse
-        )
+        facing = np.maximum(0.0, -normals @ forward)
+        light = np.asarray(headlight.ambient) + np.outer(facing, headlight.diffuse)
         for index in range(model.nlight):
-            facing = np.maximum(0.0, -normals @ data.light_xdir[index])
+            towards = data.light_xpos[index] - points
+            towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+            facing = np.maximum(0.0, np.einsum('ij,ij->i', normals, towards))
             light += np.outer(facing, model.light_diffuse[index])
         colors = model.geom_rgba[geoms, :3] * light
         colors[geoms < 0] = BACKGROUND

@@ -11,6 +11,7 @@ from univla_core.errors import ConfigError
 from univla_sim.gl import GlDrawer
 from univla_sim.gl import choose_platform
 from univla_sim.ray import RayDrawer
+from univla_sim.scene import OVERVIEW
 
 BACKENDS = ('auto', 'gl', 'ray')
 
@@ -19,8 +20,9 @@ class Renderer:
     """Draws what the cameras of one model see.
 
     Attributes:
-        backend: `gl` or `ray`, whichever is used. Pictures of the two differ a little (shadows),
-            so record it beside pictures that a policy learns from.
+        backend: `gl` or `ray`, whichever is used. The robot's cameras see no shadows, so that
+            both draw the same picture but for a few pixels at edges; `overview` has shadows in
+            `gl` alone. Record it beside pictures that a policy learns from.
         reason: Why this one, in words for a log.
 
     Args:
@@ -59,7 +61,8 @@ class Renderer:
         """
         if width < 1 or height < 1:
             raise ConfigError(f'a picture of {width}x{height} pixels cannot be drawn')
-        return self._drawer.draw(self._data, camera_id(self._model, camera), width, height)
+        number = camera_id(self._model, camera)
+        return self._drawer.draw(self._data, number, width, height, shadows=camera == OVERVIEW)
 
     def close(self) -> None:
         """Give the drawing buffers back; also done when the renderer is dropped."""

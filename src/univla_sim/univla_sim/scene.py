@@ -110,18 +110,22 @@ def _free_place(
 def _add_look(root: Element, extent: float) -> None:
     visual = section(root, 'visual')
     SubElement(visual, 'headlight', ambient='0.35 0.35 0.35', diffuse='0.3 0.3 0.3', specular='0 0 0')
-    SubElement(visual, 'quality', offsamples='0', shadowsize='512', numslices='12', numstacks='6')
+    SubElement(visual, 'quality', offsamples='0', shadowsize='1024', numslices='12', numstacks='6')
     SubElement(visual, 'map', znear='0.01', zfar='30')
     SubElement(visual, 'global', offwidth='640', offheight='480')
     ElementTree.SubElement(root, 'statistic', extent=f'{extent:g}', center='0.3 0 0')
     flat = numbers(BACKGROUND)
     sky = SubElement(section(root, 'asset'), 'texture', type='skybox', builtin='flat')
     sky.attrib.update(rgb1=flat, rgb2=flat, width='16', height='96')
-    light = SubElement(section(root, 'worldbody'), 'light', name='sun', directional='true')
+    light = SubElement(section(root, 'worldbody'), 'light', name='lamp')
+    # A lamp at a place, not parallel light: its shadow map has no moiré.
+    place = extent * np.array([0.5, -0.45, 1.45])
     light.attrib.update(
-        pos='0 0 2',
-        dir='-0.25 0.35 -1',
-        diffuse='0.45 0.45 0.45',
+        pos=numbers(place),
+        dir=numbers(-place),
+        cutoff='70',
+        exponent='0',
+        diffuse='0.5 0.5 0.5',
         specular='0 0 0',
         ambient='0 0 0',
         castshadow='true',
@@ -133,8 +137,8 @@ def _add_table(root: Element, plate: bool) -> None:
     world = section(root, 'worldbody')
     floor = SubElement(world, 'geom', name='floor', type='plane', size='0 0 1', pos='0 0 -0.75')
     floor.set('rgba', '0.42 0.44 0.47 1')
-    table = SubElement(world, 'geom', name='table', type='box', size='0.5 0.6 0.02')
-    table.attrib.update(pos='0.3 0 -0.02', rgba='0.76 0.69 0.58 1', friction='1 0.005 0.0001')
+    table = SubElement(world, 'geom', name='table', type='box', size='0.75 0.8 0.02')
+    table.attrib.update(pos='0.45 0 -0.02', rgba='0.76 0.69 0.58 1', friction='1 0.005 0.0001')
     half = 0.5 * CUBE_SIZE
     for color, rgb in COLORS.items():
         cube = _add_free_body(world, f'{color}_cube', half, 'box', (half, half, half), 0.05)
