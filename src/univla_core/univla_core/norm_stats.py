@@ -97,9 +97,10 @@ def unnormalize(values: np.ndarray, stats: NormStats, rule: str) -> np.ndarray:
     if rule == 'none':
         return values
     if rule == 'bounds_q99':
-        scaled = 0.5 * (values + 1.0) * (stats.q99 - stats.q01) + stats.q01
+        low, high = _known(stats, 'q01'), _known(stats, 'q99')
+        scaled = 0.5 * (values + 1.0) * (high - low) + low
     else:
-        scaled = values * clipped_std(stats) + stats.mean
+        scaled = values * clipped_std(stats) + _known(stats, 'mean')
     return scaled if stats.mask is None else np.where(stats.mask, scaled, values)
 
 
@@ -115,17 +116,17 @@ def normalize(values: np.ndarray, stats: NormStats, rule: str) -> np.ndarray:
     if rule == 'none':
         return values
     if rule == 'bounds_q99':
-        span = stats.q99 - stats.q01
-        scaled = np.clip(2.0 * (values - stats.q01) / (span + 1e-8) - 1.0, -1.0, 1.0)
+        low, high = _known(stats, 'q01'), _known(stats, 'q99')
+        scaled = np.clip(2.0 * (values - low) / (high - low + 1e-8) - 1.0, -1.0, 1.0)
         scaled = np.where(_never_moved(stats), 0.0, scaled)
     else:
-        scaled = (values - stats.mean) / clipped_std(stats)
+        scaled = (values - _known(stats, 'mean')) / clipped_std(stats)
     return scaled if stats.mask is None else np.where(stats.mask, scaled, values)
 
 
 def clipped_std(stats: NormStats) -> np.ndarray:
     """Standard deviation with its floor of 0.01, which keeps still joints finite."""
-    return np.maximum(stats.std, SMALLEST_STD)
+    return np.maximum(_known(stats, 'std'), SMALLEST_STD)
 
 
 def choose_key(stats: Mapping[str, object], key: str | None, where: str) -> str:
@@ -220,7 +221,13 @@ def norm_stats_from_mapping(values: Mapping[str, Any], where: str) -> NormStats:
 def _never_moved(stats: NormStats) -> np.ndarray:
     if stats.minimum is not None and stats.maximum is not None:
         return stats.minimum == stats.maximum
-    return stats.q01 == stats.q99
+    return _known(stats, 'q01') == _known(stats, 'q99')
+
+
+def _known(stats: NormStats, name: str) -> np.ndarray:
+    values = getattr(stats, name)
+    assert values is not None, f'{name} was required before'
+    return values
 
 
 def _checked(values: np.ndarray, stats: NormStats, rule: str) -> np.ndarray:

@@ -60,6 +60,7 @@ class ManipulationHead(DecoderHead):
         self.proj = nn.Sequential(nn.Linear(config.pool.embed_dim, width), nn.Tanh())
 
     def forward(self, latent: Tensor, visual: Tensor, proprioception: Tensor | None) -> Tensor:
+        """Latent and visual tokens, (batch, tokens, dim) each → (batch, horizon, action_dim)."""
         seen = self.visual_pool(visual)  # (batch, embed)
         meant = self.latent_action_pool(latent[:, -LATENT_TOKENS:], init_embed=seen)
         return self._chunk(self.proj(meant))
@@ -79,6 +80,7 @@ class ProprioceptionHead(DecoderHead):
         self.proj = nn.Sequential(nn.Linear(2 * embed, config.horizon * config.action_dim))
 
     def forward(self, latent: Tensor, visual: Tensor, proprioception: Tensor | None) -> Tensor:
+        """Tokens and proprioception (batch, dim) → (batch, horizon, action_dim)."""
         seen = self.visual_pool(visual)  # (batch, embed)
         meant = self.attn_pool(latent[:, -LATENT_TOKENS:], init_embed=seen)
         felt = self.proprio_proj(proprioception)
@@ -99,6 +101,7 @@ class NavigationHead(DecoderHead):
         self.proj = nn.Linear(inputs, config.horizon * config.action_dim)
 
     def forward(self, latent: Tensor, visual: Tensor, proprioception: Tensor | None) -> Tensor:
+        """Latent and visual tokens → logits (batch, horizon, choices)."""
         pooled = self.attn_pool(latent)  # (batch, embed)
         if self.visual_pool is not None:
             pooled = torch.cat([pooled, self.visual_pool(visual)], dim=-1)

@@ -39,6 +39,7 @@ class RootMeanSquareNorm(nn.Module):
         self.g = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last axis."""
         rms = torch.linalg.vector_norm(x, dim=-1, keepdim=True) * x.shape[-1] ** -0.5
         return x / rms.clamp(min=1e-8) * self.g
 
@@ -51,6 +52,7 @@ class SwiGlu(nn.Module):
         self.project = nn.Linear(dim, 2 * hidden_dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(…, dim) → (…, hidden_dim)."""
         value, gate = self.project(x).chunk(2, dim=-1)
         return value * F.silu(gate)
 
@@ -66,6 +68,7 @@ class PoolingAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, queries: Tensor, tokens: Tensor, keep: Tensor | None) -> Tensor:
+        """Read (batch, tokens, dim) with (batch, queries, dim) → (batch, queries, dim)."""
         key, value = self.kv(tokens).chunk(2, dim=-1)
         query, key, value = (self._split(x) for x in (self.q(queries), key, value))
         mask = None if keep is None else keep[:, None, None, :].bool()  # (batch, 1, 1, tokens)

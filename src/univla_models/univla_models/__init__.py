@@ -1,0 +1,1 @@
+"""The latent-action policies and their checkpoints."""

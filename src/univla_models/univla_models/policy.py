@@ -1,0 +1,111 @@
+"""What every policy offers, and where policies are found by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from typing import Protocol
+from typing import cast
+
+import numpy as np
+from univla_core.errors import ConfigError
+from univla_core.errors import ObservationError
+from univla_core.latent_action import LatentAction
+
+
+class Policy(Protocol):
+    """Looks at pictures and an instruction and plans a latent action.
+
+    Attributes:
+        name: Name of the policy.
+        codebook: Hash of its code vocabulary.
+        latent_dim: Dimension of its latent tokens.
+        num_codes: Size of its code vocabulary.
+        trained: False for weights that were only initialised.
+    """
+
+    name: str
+    codebook: str
+    latent_dim: int
+    num_codes: int
+    trained: bool
+
+    def plan(
+        self,
+        images: np.ndarray | Mapping[str, np.ndarray],
+        instruction: str,
+        *,
+        proprioception: np.ndarray | None = None,
+    ) -> LatentAction:
+        """Plan on one observation.
+
+        Args:
+            images: RGB uint8 (height, width, 3), alone or by camera name.
+            instruction: The task in words.
+            proprioception: Robot units, for policies that use it.
+
+        Raises:
+            ObservationError: If the observation is unusable.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Forget earlier plans; call it when the episode changes."""
+        ...
+
+
+# Policy name → "module:function"; the function takes (checkpoint, device=, dtype=, **options).
+LOADERS = {
+    'univla': 'univla_models.univla:load_univla',
+}
+
+
+def load_policy(
+    name: str, checkpoint: str | Path, *, device: str = 'auto', dtype: str = 'auto', **options: Any
+) -> Policy:
+    """Load a policy by name.
+
+    Args:
+        name: Key of `LOADERS`.
+        checkpoint: Folder of the checkpoint.
+        device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
+        dtype: `auto`, `float32`, `bfloat16` or `float16`.
+        options: Options of that policy's loader.
+
+    Raises:
+        ConfigError: If the name is unknown (the known ones are listed) or an option is.
+        CheckpointError: If the checkpoint does not fit.
+    """
+    if name not in LOADERS:
+        raise ConfigError(f'unknown policy {name!r}; known are {", ".join(LOADERS)}')
+    module, function = LOADERS[name].split(':')
+    loader = getattr(importlib.import_module(module), function)
+    try:
+        return cast(Policy, loader(Path(checkpoint), device=device, dtype=dtype, **options))
+    except TypeError as error:
+        if 'unexpected keyword argument' not in str(error):
+            raise
+        raise ConfigError(f'policy {name!r}: {error}') from error
+
+
+def select_image(
+    images: np.ndarray | Mapping[str, np.ndarray], camera: str | None = None
+) -> np.ndarray:
+    """The one picture of a single-camera policy.
+
+    Raises:
+        ObservationError: If the camera is missing or the choice is open.
+    """
+    if not isinstance(images, Mapping):
+        return images
+    known = ', '.join(images) or '(none)'
+    if camera is None and len(images) == 1:
+        return next(iter(images.values()))
+    if camera is None or camera not in images:
+        raise ObservationError(
+            f'this policy looks through one camera, {camera or "not named"!r}, but the '
+            f'observation holds {known}; name one of them'
+        )
+    return images[camera]

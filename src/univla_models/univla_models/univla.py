@@ -1,0 +1,269 @@
+"""The `univla` policy: task-centric latent actions, arXiv:2505.06111."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from univla_core.errors import CheckpointError
+from univla_core.latent_action import LatentAction
+from univla_core.norm_stats import DatasetStats
+from univla_core.norm_stats import dataset_stats_from_mapping
+from univla_core.norm_stats import read_dataset_statistics
+
+from univla_models.checkpoint_files import load_folder
+from univla_models.checkpoint_files import read_json
+from univla_models.checkpoint_files import read_tensor
+from univla_models.codebook import codebook_hash
+from univla_models.device import resolve_device
+from univla_models.device import resolve_dtype
+from univla_models.image_presets import preset as find_preset
+from univla_models.image_processor import ImageProcessor
+from univla_models.image_processor import check_image
+from univla_models.llama import restore_buffers
+from univla_models.policy import select_image
+from univla_models.prompts import EOS_ID
+from univla_models.prompts import PromptTokenizer
+from univla_models.prompts import action_token
+from univla_models.prompts import build_prompt
+from univla_models.sampling import Sampling
+from univla_models.sampling import choose_token
+from univla_models.univla_network import NEW_TOKENS
+from univla_models.univla_network import Generated
+from univla_models.univla_network import UnivlaConfig
+from univla_models.univla_network import UnivlaNetwork
+
+EMBEDDING = 'language_model.model.embed_tokens.weight'
+PAD_ID = 32000
+
+
+class UnivlaPolicy:
+    """Plans four codes and the hidden states that chose them.
+
+    Args:
+        network: The loaded network.
+        tokenizer: Its tokenizer.
+        processor: Its image processor.
+        codebook: Hash of its code vocabulary.
+        norm_stats: Statistics saved with the checkpoint.
+        trained: False for weights that were only initialised.
+        preset: Environment habits, see `univla_models.image_presets.PRESETS`.
+        history: Repeat the last plan's codes in the prompt; None follows the preset.
+        camera: Camera to look through when an observation holds several.
+        sampling: Draw tokens as official callers do; None is greedy and certain.
+        official_tokens: Do not restrict tokens to codes, and collect codes with the official
+            filter, which may return fewer than four or old ones; for comparisons only.
+    """
+
+    name = 'univla'
+
+    def __init__(
+        self,
+        network: UnivlaNetwork,
+        tokenizer: PromptTokenizer,
+        processor: ImageProcessor,
+        *,
+        codebook: str,
+        norm_stats: Mapping[str, DatasetStats] | None = None,
+        trained: bool = True,
+        preset: str = 'plain',
+        history: bool | None = None,
+        camera: str | None = None,
+        sampling: Sampling | None = None,
+        official_tokens: bool = False,
+    ) -> None:
+        self.network = network
+        self.tokenizer = tokenizer
+        self.processor = processor
+        self.codebook = codebook
+        self.norm_stats = dict(norm_stats or {})
+        self.trained = trained
+        self.preset = find_preset(preset)
+        if history is not None:
+            style = self.preset.history if self.preset.history != 'none' else 'codes'
+            self.preset = replace(self.preset, history=style if history else 'none')
+        self._camera = camera
+        self._sampling = sampling
+        self._official_tokens = official_tokens
+        self._generator = torch.Generator()
+        weight = network.projector.fc1.weight
+        self.device, self.dtype = weight.device, weight.dtype
+        self._allowed = torch.as_tensor(tokenizer.action_ids, device=self.device)
+        self._past: tuple[str, np.ndarray] | None = None
+        self.reset()
+
+    @property
+    def latent_dim(self) -> int:
+        """Dimension of the latent tokens."""
+        return self.network.config.hidden_dim
+
+    @property
+    def num_codes(self) -> int:
+        """Size of the code vocabulary."""
+        return self.tokenizer.num_codes
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        device: str = 'auto',
+        dtype: str = 'auto',
+        attention: str = 'sdpa',
+        preset: str = 'plain',
+        history: bool | None = None,
+        camera: str | None = None,
+        sampling: Sampling | None = None,
+        official_tokens: bool = False,
+    ) -> UnivlaPolicy:
+        """Load a checkpoint folder in the released layout, strictly.
+
+        Raises:
+            CheckpointError: If a file is missing or damaged, or a tensor does not fit.
+            ConfigError: If an option is unknown or the device absent.
+        """
+        folder = Path(folder)
+        target = resolve_device(device)
+        values = read_json(folder / 'config.json')
+        tokenizer = PromptTokenizer.from_file(folder / 'tokenizer.json')
+        config = UnivlaConfig.from_mapping(values, str(folder / 'config.json'))
+        with torch.device('meta'):
+            network = UnivlaNetwork(config, attention)
+        load_folder(
+            network,
+            folder,
+            device=target,
+            dtype=resolve_dtype(dtype, target),
+            is_unused=network.is_unused,
+        )
+        restore_buffers(network.language_model, target)
+        network.eval().requires_grad_(False)
+        return cls(
+            network,
+            tokenizer,
+            ImageProcessor.from_json(folder / 'preprocessor_config.json'),
+            codebook=_codebook(folder, tokenizer),
+            norm_stats=_norm_stats(folder, values.get('norm_stats')),
+            trained=bool(values.get('trained', True)),
+            preset=preset,
+            history=history,
+            camera=camera,
+            sampling=sampling,
+            official_tokens=official_tokens,
+        )
+
+    def plan(
+        self,
+        images: np.ndarray | Mapping[str, np.ndarray],
+        instruction: str,
+        *,
+        history_codes: Sequence[int] | np.ndarray | None = None,
+        proprioception: np.ndarray | None = None,
+    ) -> LatentAction:
+        """Plan on one picture.
+
+        Args:
+            images: RGB uint8 (height, width, 3), alone or by camera name.
+            instruction: The task in words.
+            history_codes: Codes of the plan before, for the prompt. When left out, presets with
+                history use the policy's own last plan for the same instruction.
+            proprioception: Not used by this policy.
+
+        Returns:
+            Four codes, the four hidden states that predicted them and 256 visual states.
+
+        Raises:
+            ObservationError: If the instruction is empty or the picture is no uint8 RGB.
+        """
+        image = select_image(images, self._camera)
+        check_image(image)
+        style = self.preset.history
+        if history_codes is not None:
+            style = 'codes' if style == 'none' else style
+        elif style != 'none' and self._past is not None and self._past[0] == instruction:
+            history_codes = self._past[1]
+        history = None if history_codes is None else [int(code) for code in history_codes]
+        ids = self.tokenizer.plan_ids(build_prompt(instruction, history, style))
+        generated = self.generate(self.pixels(image), ids)
+        codes, probabilities = self._codes(ids, generated)
+        self._past = (instruction, codes)
+        return LatentAction(
+            policy=self.name,
+            codebook=self.codebook,
+            codes=codes,
+            probabilities=probabilities,
+            latent=generated.latent.float().cpu().numpy(),
+            visual=generated.visual.float().cpu().numpy(),
+            instruction=instruction,
+        )
+
+    def reset(self) -> None:
+        """Forget the last plan and start the random sequence anew."""
+        self._past = None
+        self._generator.manual_seed(self._sampling.seed if self._sampling else 0)
+
+    def pixels(self, image: np.ndarray) -> torch.Tensor:
+        """Pixel values of a picture on the policy's device, shape (1, 6, 224, 224)."""
+        values = self.processor(self.preset.prepare(image))
+        return values[None].to(device=self.device, dtype=self.dtype)
+
+    @torch.inference_mode()
+    def generate(self, pixels: torch.Tensor, ids: Sequence[int]) -> Generated:
+        """Plan from pixel values and token ids; the seam under `plan`."""
+        return self.network.generate(
+            pixels,
+            torch.tensor([list(ids)], device=self.device),
+            None if self._official_tokens else self._allowed,
+            lambda logits: choose_token(logits, self._sampling, self._generator),
+            banned=(EOS_ID,) if self._official_tokens else (),
+        )
+
+    def _codes(self, ids: Sequence[int], generated: Generated) -> tuple[np.ndarray, np.ndarray]:
+        first = self.tokenizer.action_ids[0]
+        tokens, shares = np.array(generated.tokens), np.array(generated.probabilities)
+        if self._official_tokens:
+            # Codes that slid in from the prompt were not chosen now and count as certain.
+            sequence = np.concatenate([ids[1:], tokens])
+            shares = np.concatenate([np.ones(len(ids) - 1), shares])
+            kept = np.flatnonzero(sequence > PAD_ID)[-NEW_TOKENS:]
+            tokens, shares = sequence[kept], shares[kept]
+        return (tokens - first).astype(np.int32), shares.astype(np.float32)
+
+
+def official_filter(sequence: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Ids the official code returns for a sequence: all above 32000 but the first, last four.
+
+    With fewer than four action tokens generated, older ones of the prompt slide in, or the
+    result is shorter.
+    """
+    ids = np.asarray(sequence)[1:]
+    return ids[ids > PAD_ID][-NEW_TOKENS:]
+
+
+def load_univla(folder: Path, *, device: str, dtype: str, **options: object) -> UnivlaPolicy:
+    """Loader for `univla_models.policy`; options as `UnivlaPolicy.from_pretrained`."""
+    return UnivlaPolicy.from_pretrained(folder, device=device, dtype=dtype, **options)  # type: ignore[arg-type]
+
+
+def _codebook(folder: Path, tokenizer: PromptTokenizer) -> str:
+    table = read_tensor(folder, EMBEDDING)
+    ids = tokenizer.action_ids
+    if ids.max() >= len(table):
+        raise CheckpointError(
+            f'{folder}: tokenizer names action token {ids.max()} but the model embeds '
+            f'{len(table)} tokens; use the tokenizer saved with this checkpoint'
+        )
+    names = [action_token(code) for code in range(len(ids))]
+    return codebook_hash(ids, names, table[torch.as_tensor(ids)].float().numpy())
+
+
+def _norm_stats(folder: Path, inline: object) -> dict[str, DatasetStats]:
+    """Statistics of the folder; the separate file wins over those inside `config.json`."""
+    path = folder / 'dataset_statistics.json'
+    if path.is_file():
+        return read_dataset_statistics(path)
+    return dataset_stats_from_mapping(inline or {}, str(folder / 'config.json'))
