@@ -13,7 +13,10 @@ class ControlConfig:
 
     control_rate_hz: float = parameter(60.0, 'Rate of driver commands [Hz]', low=10.0, high=1000.0)
     chunk_timeout_s: float = parameter(
-        0.5, 'Silence of the policy, past the end of its chunk, until hold [s]', low=0.05, high=10.0
+        0.5,
+        'Silence of the policy, past the end of its chunk, until hold [s]',
+        low=0.05,
+        high=10.0,
     )
     joint_state_timeout_s: float = parameter(
         0.25, 'Age of the joint state from which the robot holds [s]', low=0.02, high=5.0

@@ -24,6 +24,7 @@ from univla_control.joint_history import JointHistory
 from univla_control.limiter import JointLimiter
 from univla_control.limiter import TwistLimiter
 from univla_control.limiter import look_ahead
+from univla_control.reference import Motion
 
 _NAN = float('nan')
 
@@ -55,6 +56,7 @@ class ChunkController:
         self._mode = Mode.IDLE
         self._instruction: str | None = None
         self._plan: ChunkPlan | None = None
+        self._following: Motion | None = None
         self._anchored = False
         self._last_time: float | None = None
         self._quiet_since = 0.0
@@ -163,7 +165,7 @@ class ChunkController:
 
     def activate(self, time: float, mode: Mode = Mode.POLICY) -> None:
         """Begin to command; the first command is the robot's own pose at rest."""
-        self._anchored = False
+        self._anchored, self._following = False, None
         self._last_time = None
         self._twist.reset()
         self._commanded.reset()
@@ -309,9 +311,7 @@ class ChunkController:
             )
         elif self._mode is Mode.POLICY and self._silent(time):
             self._fault = 'no_chunk'
-            self._reason = (
-                f'no usable chunk for more than {config.chunk_timeout_s} s; check policy and decoder'
-            )
+            self._reason = f'no usable chunk for more than {config.chunk_timeout_s} s; check policy and decoder'
 
     def _silent(self, time: float) -> bool:
         used_up = self._plan is None or time > self._plan.chunk.end
@@ -323,6 +323,8 @@ class ChunkController:
     def _move(self, time: float, dt: float, plan: ChunkPlan | None) -> None:
         if plan is not None and math.isnan(self._chain_latency):
             self._chain_latency = time - plan.chunk.stamp
+        if plan is None:
+            self._following = None
         self._gripper.move(dt, plan.opening(time) if plan else None)
         if not self._arm:
             twist = plan.twist.sample(time) if plan and plan.twist else np.zeros(2)
@@ -337,8 +339,9 @@ class ChunkController:
         assert motion is not None
         if not plan.joined:
             state = (limiter.positions, limiter.velocities, limiter.accelerations)
-            motion.join(time - dt, state)
+            motion.join(time - dt, state, self._following)
             plan.joined = True
+        self._following = motion
         ahead = limiter.look_ahead_s
         reach = 1.5 * (ahead + dt) * self._embodiment.limits.velocity
         limiter.follow(dt, *motion.sample(time + ahead, limiter.positions, reach))
@@ -371,7 +374,9 @@ class ChunkController:
 
     def status(self, time: float | None = None) -> ControllerStatus:
         """How the controller is doing, with ages at `time` (default: of the last tick)."""
-        now = time if time is not None else (self._last_time if self._last_time is not None else 0.0)
+        now = (
+            time if time is not None else (self._last_time if self._last_time is not None else 0.0)
+        )
         plan = self._plan if self._source == 'policy' else None
         chunk = plan.chunk if plan else None
         return ControllerStatus(

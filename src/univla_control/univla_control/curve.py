@@ -25,7 +25,9 @@ class KnotCurve:
         slopes = np.diff(values, axis=0) / spans  # (m - 1, n)
         self.start, self.stop = float(times[0]), float(times[-1])
         self._times = times
-        tangents = np.concatenate([slopes[:1], _tangents(slopes, spans), np.zeros_like(slopes[:1])])
+        tangents = np.concatenate(
+            [slopes[:1], _tangents(slopes, spans), np.zeros_like(slopes[:1])]
+        )
         left, right = tangents[:-1], tangents[1:]
         self._ends = values[0], values[-1]
         self._terms = (
@@ -92,7 +94,7 @@ class Fade:
         )
 
 
-def fade_duration(gap: Sample, limits: AxisLimits, shortest: float) -> float:
+def fade_duration(gap: Sample, limits: AxisLimits, shortest: float, longest: float) -> float:
     """Time [s] in which a quintic closes a joint gap about as fast as the limits allow.
 
     From rest, a gap e takes peak speed 1.875 e/T, acceleration 5.77 e/T² and jerk 60 e/T³.
@@ -103,4 +105,5 @@ def fade_duration(gap: Sample, limits: AxisLimits, shortest: float) -> float:
         np.sqrt(5.77 * e / limits.acceleration),
         np.cbrt(60.0 * e / limits.jerk),
     )
-    return float(max(1e-3, shortest, *(need.max() for need in needs)))
+    need = max(float(need.max()) for need in needs)
+    return max(1e-3, shortest, min(need, longest))

@@ -107,7 +107,10 @@ class JointLimiter:
         return max(shares)
 
     def _next(self, axis: int, target: State, dt: float) -> State:
-        makers: tuple[Callable[[int, State, float], State | None], ...] = (self._smooth, self._quick)
+        makers: tuple[Callable[[int, State, float], State | None], ...] = (
+            self._smooth,
+            self._quick,
+        )
         for make in makers:
             state = make(axis, target, dt)
             if state is not None and self._viable(axis, state):
@@ -139,7 +142,9 @@ class JointLimiter:
 
     def _stopping(self, axis: int, dt: float) -> State:
         p, v, a = self._states[axis]
-        return run_phases(p, v, a, brake_phases(v, a, self._acceleration[axis], self._jerk[axis]), dt)
+        return run_phases(
+            p, v, a, brake_phases(v, a, self._acceleration[axis], self._jerk[axis]), dt
+        )
 
     def _viable(self, axis: int, state: State) -> bool:
         p, v, a = state
@@ -249,12 +254,12 @@ class TwistLimiter:
     def use(self) -> float:
         """Largest share of a velocity or acceleration limit in use."""
         speed = np.abs(self.twist) / self._limits.velocity
-        return float(max(speed.max(), (np.abs(self.accelerations) / self._limits.acceleration).max()))
+        return float(
+            max(speed.max(), (np.abs(self.accelerations) / self._limits.acceleration).max())
+        )
 
     def _stop(self, dt: float) -> None:
         for axis in range(self._count):
             v, a = float(self.twist[axis]), float(self.accelerations[axis])
-            phases = brake_phases(
-                v, a, self._limits.acceleration[axis], self._limits.jerk[axis]
-            )
+            phases = brake_phases(v, a, self._limits.acceleration[axis], self._limits.jerk[axis])
             _, self.twist[axis], self.accelerations[axis] = run_phases(0.0, v, a, phases, dt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Union
 
 import numpy as np
 from univla_core.embodiment import Embodiment
@@ -15,6 +16,8 @@ from univla_control.curve import KnotCurve
 from univla_control.curve import Sample
 from univla_control.curve import fade_duration
 
+_LONGEST_SEAM = 0.45  # for passing from one chunk to the next [s]
+_LONGEST_START = 2.0  # for setting out from a hold [s]
 _DAMPING = 0.02  # of the pseudo-inverse, as in `KinematicChain.inverse`
 
 
@@ -42,11 +45,20 @@ class JointReference:
         self._shortest = seam_blend_s
         self._fade: Fade | None = None
 
-    def join(self, time: float, state: Sample) -> None:
-        """Begin at the motion (positions, velocities, accelerations) being executed at `time`."""
+    def join(self, time: float, state: Sample, before: Motion | None) -> None:
+        """Begin at what `before` asks for at `time`, or at the motion being executed.
+
+        Args:
+            time: When the passage begins [s].
+            state: Commanded positions, velocities and accelerations, each (n,).
+            before: The reference being followed, None after a hold.
+        """
+        longest = _LONGEST_START
+        if isinstance(before, JointReference):
+            state, longest = _sum(before._curve, before._fade, time), _LONGEST_SEAM
         there = self._curve.sample(time)
         gap = (state[0] - there[0], state[1] - there[1], state[2] - there[2])
-        self._fade = Fade(time, fade_duration(gap, self._limits, self._shortest), gap)
+        self._fade = Fade(time, fade_duration(gap, self._limits, self._shortest, longest), gap)
 
     def sample(self, time: float, joints: np.ndarray, reach: np.ndarray) -> Sample:
         """Positions [rad], velocities, accelerations at a time, each (n,)."""
@@ -83,21 +95,44 @@ class CartesianReference:
         self._shortest, self._tolerance = seam_blend_s, tolerance
         self._fade: Fade | None = None
         self._seed = embodiment.home
+        self._last: tuple[float, np.ndarray] | None = None
 
-    def join(self, time: float, state: Sample) -> None:
-        """Begin at the joint motion being executed at `time`."""
-        joints, velocities, accelerations = state
-        self._seed = joints
-        now, jacobian = self._chain.forward(joints), self._chain.jacobian(joints)
+    def join(self, time: float, state: Sample, before: Motion | None) -> None:
+        """Begin at what `before` asks for at `time`, or at the motion being executed.
+
+        Args:
+            time: When the passage begins [s].
+            state: Commanded positions, velocities and accelerations, each (n,).
+            before: The reference being followed, None after a hold.
+        """
+        jacobian = self._chain.jacobian(state[0])
+        longest = _LONGEST_START
+        if isinstance(before, CartesianReference):
+            self._seed, longest = before._seed, _LONGEST_SEAM
+            self._last = before._last
+            now, twist, second_twist = before.pose_motion(time)
+        else:
+            self._seed = state[0]
+            now, twist = self._chain.forward(state[0]), jacobian @ state[1]
+            second_twist = jacobian @ state[2]
         there, rate, second = self._curve.sample(time)
         turn = nearest_turn(vector_from_rotation(now[:3, :3] @ self._R_origin.T), there[3:])
         here = np.concatenate([now[:3, 3], turn])
-        gap = (
-            here - there,
-            _charted(jacobian @ velocities, turn) - rate,
-            _charted(jacobian @ accelerations, turn) - second,
+        gap = (here - there, _charted(twist, turn) - rate, _charted(second_twist, turn) - second)
+        inverse = pseudo_inverse(jacobian)
+        joint_gap = (inverse @ gap[0], inverse @ gap[1], inverse @ gap[2])
+        duration = fade_duration(joint_gap, self._limits, self._shortest, longest)
+        self._fade = Fade(time, duration, gap)
+
+    def pose_motion(self, time: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pose (4, 4), twist (6,) and its derivative (6,) asked for at a time, in the base."""
+        charted, rate, second = _sum(self._curve, self._fade, time)
+        turning = turn_jacobian(charted[3:])
+        return (
+            pose(rotation_from_vector(charted[3:]) @ self._R_origin, charted[:3]),
+            np.concatenate([rate[:3], turning @ rate[3:]]),
+            np.concatenate([second[:3], turning @ second[3:]]),
         )
-        self._fade = Fade(time, self._duration(gap, jacobian), gap)
 
     def sample(self, time: float, joints: np.ndarray, reach: np.ndarray) -> Sample:
         """Positions [rad], velocities, accelerations at a time, each (n,).
@@ -108,8 +143,7 @@ class CartesianReference:
             reach: How far from them each joint can get until then (n,) [rad]; a solution
                 beyond is another branch and is approached by that much only.
         """
-        charted, rate, second = _sum(self._curve, self._fade, time)
-        target = pose(rotation_from_vector(charted[3:]) @ self._R_origin, charted[:3])
+        target, twist, second_twist = self.pose_motion(time)
         solution = self._solve(target)
         step = solution - joints
         share = float(np.max(np.abs(step) / reach))
@@ -117,10 +151,12 @@ class CartesianReference:
         if self.unreachable or share > 1.0:
             return self._seed, np.zeros_like(joints), np.zeros_like(joints)
         jacobian = self._chain.jacobian(solution)
-        to_twist = np.eye(6)
-        to_twist[3:, 3:] = turn_jacobian(charted[3:])
-        rates = pseudo_inverse(jacobian) @ to_twist @ np.column_stack([rate, second])
-        return solution, rates[:, 0], rates[:, 1]
+        rate = pseudo_inverse(jacobian) @ twist
+        last, self._last = self._last, (time, rate)
+        second = (
+            (rate - last[1]) / (time - last[0]) if last and time > last[0] else np.zeros_like(rate)
+        )
+        return solution, rate, second
 
     def _solve(self, target: np.ndarray) -> np.ndarray:
         result = self._chain.inverse(
@@ -141,11 +177,8 @@ class CartesianReference:
         )
         return result.joints
 
-    def _duration(self, gap: Sample, jacobian: np.ndarray) -> float:
-        """Duration of the passage, judged in joint space by the linear map at its start."""
-        inverse = pseudo_inverse(jacobian)
-        joints = (inverse @ gap[0], inverse @ gap[1], inverse @ gap[2])
-        return fade_duration(joints, self._limits, self._shortest)
+
+Motion = Union[JointReference, CartesianReference]
 
 
 class TwistReference:
