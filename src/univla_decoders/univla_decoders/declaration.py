@@ -10,7 +10,6 @@ from typing import Any
 
 import yaml
 from univla_core.action_space import action_space
-from univla_core.errors import CheckpointError
 from univla_core.errors import ConfigError
 from univla_core.norm_stats import RULES
 from univla_core.paths import config_directory
@@ -164,17 +163,21 @@ def read_declaration(path: str | Path) -> DecoderDeclaration:
     return declaration_from_mapping(document, str(path))
 
 
-def released_declaration(name: str) -> DecoderDeclaration:
-    """The shipped declaration of a head that was released without one, e.g. `libero`.
+def find_declaration(name: str | Path) -> DecoderDeclaration:
+    """Read a declaration by path, or by name from `config/decoders` (e.g. `libero`).
 
     Raises:
-        CheckpointError: If there is none of that name; the known names are listed.
+        ConfigError: If there is none; the known names are listed.
     """
+    if Path(name).is_file():
+        return read_declaration(name)
     folder = config_directory() / 'decoders'
     path = folder / f'{name}.yaml'
     if not path.is_file():
         known = ', '.join(sorted(p.stem for p in folder.glob('*.yaml'))) or '(none)'
-        raise CheckpointError(f'no shipped decoder declaration {name!r}; known are {known}')
+        raise ConfigError(
+            f'no decoder declaration {str(name)!r}: neither a file nor one of {known}'
+        )
     return read_declaration(path)
 
 

@@ -21,6 +21,7 @@ from univla_core.poses import vector_from_rotation
 from univla_core.temporal_ensembling import softmax
 
 from univla_decoders.declaration import DecoderDeclaration
+from univla_decoders.declaration import find_declaration
 from univla_decoders.declaration import read_declaration
 from univla_decoders.gripper import opening
 from univla_decoders.heads import HEADS
@@ -54,13 +55,14 @@ class RobotDecoder:
     def load(
         cls,
         path: str | Path,
-        declaration: DecoderDeclaration | None = None,
+        declaration: DecoderDeclaration | str | Path | None = None,
         device: torch.device | str = 'cpu',
     ) -> RobotDecoder:
         """Load a decoder from its folder, or from a weights file with its companions beside it.
 
         The folder holds `action_decoder.pt` or `.safetensors`, `dataset_statistics.json` when
-        actions were normalised, and `decoder.yaml` unless a declaration is given.
+        actions were normalised, and `decoder.yaml` unless a declaration is given: one, the path
+        of one, or the name of a shipped one (`libero`).
 
         Raises:
             CheckpointError: If a file is missing or truncated, or the weights, the statistics
@@ -76,6 +78,8 @@ class RobotDecoder:
                     'none, so pass a declaration (config/decoders holds those of released heads)'
                 )
             declaration = read_declaration(folder / 'decoder.yaml')
+        elif not isinstance(declaration, DecoderDeclaration):
+            declaration = find_declaration(declaration)
         declaration.check(str(weights))
         state = read_weights(weights)
         head = _built_head(state, declaration, str(weights))

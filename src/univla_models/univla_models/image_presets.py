@@ -36,12 +36,12 @@ class Preset:
 
     Attributes:
         steps: Names from `STEPS`, applied in order before the checkpoint's image processor.
-        history: `none`, `codes` (the prompt repeats the last plan's codes) or `list` (the same
-            with the punctuation of a Python list, as the R2R checkpoint was trained).
+        history: How the prompt repeats the codes of the plan before: `codes`, `list` (with the
+            punctuation of a Python list, as the R2R checkpoint was trained) or `none` (never).
     """
 
     steps: tuple[str, ...] = ()
-    history: str = 'none'
+    history: str = 'codes'
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Apply the steps to a uint8 RGB picture."""
@@ -50,16 +50,15 @@ class Preset:
         return image
 
 
+LIBERO = ('rotate_half_turn', 'jpeg', 'lanczos3', 'center_crop')
 PRESETS = {
-    'plain': Preset(),
-    'libero': Preset(
-        steps=('rotate_half_turn', 'jpeg', 'lanczos3', 'center_crop'), history='codes'
-    ),
-    'libero_blocking': Preset(steps=('rotate_half_turn', 'jpeg', 'lanczos3', 'center_crop')),
-    'bridge': Preset(steps=('area', 'center_crop')),
-    'calvin': Preset(),
+    'none': Preset(),
+    'libero': Preset(steps=LIBERO),
+    'libero_blocking': Preset(steps=LIBERO, history='none'),
+    'bridge': Preset(steps=('area', 'center_crop'), history='none'),
+    'calvin': Preset(history='none'),
     'r2r': Preset(history='list'),
-    'real_world': Preset(steps=('bilinear',), history='codes'),
+    'real_world': Preset(steps=('bilinear',)),
 }
 
 
@@ -70,5 +69,5 @@ def preset(name: str) -> Preset:
         ConfigError: If the name is unknown; the known ones are listed.
     """
     if name not in PRESETS:
-        raise ConfigError(f'unknown preset {name!r}; choose one of {", ".join(PRESETS)}')
+        raise ConfigError(f'unknown preprocessing {name!r}; choose one of {", ".join(PRESETS)}')
     return PRESETS[name]

@@ -138,7 +138,8 @@ def check_image(image: np.ndarray) -> None:
     Raises:
         ObservationError: If it is not uint8 of shape (height, width, 3).
     """
-    shape, dtype = getattr(image, 'shape', ()), getattr(image, 'dtype', type(image).__name__)
+    shape: Any = getattr(image, 'shape', ())
+    dtype = getattr(image, 'dtype', type(image).__name__)
     if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
         raise ObservationError(
             f'picture is {dtype} {shape}; it must be RGB, uint8, of shape (height, width, 3)'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from typing import Protocol
@@ -37,6 +38,7 @@ class Policy(Protocol):
         images: np.ndarray | Mapping[str, np.ndarray],
         instruction: str,
         *,
+        history_codes: Sequence[int] | np.ndarray | None = None,
         proprioception: np.ndarray | None = None,
     ) -> LatentAction:
         """Plan on one observation.
@@ -44,6 +46,7 @@ class Policy(Protocol):
         Args:
             images: RGB uint8 (height, width, 3), alone or by camera name.
             instruction: The task in words.
+            history_codes: Codes of the plan before, for policies that use them.
             proprioception: Robot units, for policies that use it.
 
         Raises:
@@ -52,7 +55,7 @@ class Policy(Protocol):
         ...
 
     def reset(self) -> None:
-        """Forget earlier plans; call it when the episode changes."""
+        """Forget what depends on earlier plans; call it when the episode changes."""
         ...
 
 
@@ -82,12 +85,7 @@ def load_policy(
         raise ConfigError(f'unknown policy {name!r}; known are {", ".join(LOADERS)}')
     module, function = LOADERS[name].split(':')
     loader = getattr(importlib.import_module(module), function)
-    try:
-        return cast(Policy, loader(Path(checkpoint), device=device, dtype=dtype, **options))
-    except TypeError as error:
-        if 'unexpected keyword argument' not in str(error):
-            raise
-        raise ConfigError(f'policy {name!r}: {error}') from error
+    return cast(Policy, loader(Path(checkpoint), device=device, dtype=dtype, **options))
 
 
 def select_image(

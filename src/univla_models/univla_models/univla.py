@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from univla_core.errors import CheckpointError
+from univla_core.errors import ConfigError
 from univla_core.latent_action import LatentAction
 from univla_core.norm_stats import DatasetStats
 from univla_core.norm_stats import dataset_stats_from_mapping
@@ -21,7 +24,7 @@ from univla_models.checkpoint_files import read_tensor
 from univla_models.codebook import codebook_hash
 from univla_models.device import resolve_device
 from univla_models.device import resolve_dtype
-from univla_models.image_presets import preset as find_preset
+from univla_models.image_presets import preset
 from univla_models.image_processor import ImageProcessor
 from univla_models.image_processor import check_image
 from univla_models.llama import restore_buffers
@@ -41,6 +44,39 @@ EMBEDDING = 'language_model.model.embed_tokens.weight'
 PAD_ID = 32000
 
 
+@dataclass(frozen=True, kw_only=True)
+class UnivlaOptions:
+    """How a loaded checkpoint is used.
+
+    Attributes:
+        preprocessing: Environment habits, see `univla_models.image_presets.PRESETS`.
+        temperature: Of the sampling; 0 is greedy and certain. Official callers use 0.75.
+        top_k: Sampling keeps so many of the likeliest tokens.
+        top_p: Sampling then keeps the smallest set with this probability.
+        seed: Start of the random sequence.
+        camera: Camera to look through when an observation holds several.
+        official_tokens: Do not restrict tokens to codes, and collect codes with the official
+            filter, which may return fewer than four or old ones; for comparisons only.
+    """
+
+    preprocessing: str = 'none'
+    temperature: float = 0.0
+    top_k: int = 50
+    top_p: float = 0.9
+    seed: int = 0
+    camera: str = ''
+    official_tokens: bool = False
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """How tokens are drawn, None when greedy."""
+        if self.temperature == 0.0:
+            return None
+        return Sampling(
+            temperature=self.temperature, top_k=self.top_k, top_p=self.top_p, seed=self.seed
+        )
+
+
 class UnivlaPolicy:
     """Plans four codes and the hidden states that chose them.
 
@@ -51,12 +87,7 @@ class UnivlaPolicy:
         codebook: Hash of its code vocabulary.
         norm_stats: Statistics saved with the checkpoint.
         trained: False for weights that were only initialised.
-        preset: Environment habits, see `univla_models.image_presets.PRESETS`.
-        history: Repeat the last plan's codes in the prompt; None follows the preset.
-        camera: Camera to look through when an observation holds several.
-        sampling: Draw tokens as official callers do; None is greedy and certain.
-        official_tokens: Do not restrict tokens to codes, and collect codes with the official
-            filter, which may return fewer than four or old ones; for comparisons only.
+        options: How it is used.
     """
 
     name = 'univla'
@@ -70,11 +101,7 @@ class UnivlaPolicy:
         codebook: str,
         norm_stats: Mapping[str, DatasetStats] | None = None,
         trained: bool = True,
-        preset: str = 'plain',
-        history: bool | None = None,
-        camera: str | None = None,
-        sampling: Sampling | None = None,
-        official_tokens: bool = False,
+        options: UnivlaOptions | None = None,
     ) -> None:
         self.network = network
         self.tokenizer = tokenizer
@@ -82,18 +109,13 @@ class UnivlaPolicy:
         self.codebook = codebook
         self.norm_stats = dict(norm_stats or {})
         self.trained = trained
-        self.preset = find_preset(preset)
-        if history is not None:
-            style = self.preset.history if self.preset.history != 'none' else 'codes'
-            self.preset = replace(self.preset, history=style if history else 'none')
-        self._camera = camera
-        self._sampling = sampling
-        self._official_tokens = official_tokens
+        self.options = options or UnivlaOptions()
+        self.preset = preset(self.options.preprocessing)
+        self._sampling = self.options.sampling
         self._generator = torch.Generator()
         weight = network.projector.fc1.weight
         self.device, self.dtype = weight.device, weight.dtype
         self._allowed = torch.as_tensor(tokenizer.action_ids, device=self.device)
-        self._past: tuple[str, np.ndarray] | None = None
         self.reset()
 
     @property
@@ -114,11 +136,7 @@ class UnivlaPolicy:
         device: str = 'auto',
         dtype: str = 'auto',
         attention: str = 'sdpa',
-        preset: str = 'plain',
-        history: bool | None = None,
-        camera: str | None = None,
-        sampling: Sampling | None = None,
-        official_tokens: bool = False,
+        options: UnivlaOptions | None = None,
     ) -> UnivlaPolicy:
         """Load a checkpoint folder in the released layout, strictly.
 
@@ -149,11 +167,7 @@ class UnivlaPolicy:
             codebook=_codebook(folder, tokenizer),
             norm_stats=_norm_stats(folder, values.get('norm_stats')),
             trained=bool(values.get('trained', True)),
-            preset=preset,
-            history=history,
-            camera=camera,
-            sampling=sampling,
-            official_tokens=official_tokens,
+            options=options,
         )
 
     def plan(
@@ -169,8 +183,7 @@ class UnivlaPolicy:
         Args:
             images: RGB uint8 (height, width, 3), alone or by camera name.
             instruction: The task in words.
-            history_codes: Codes of the plan before, for the prompt. When left out, presets with
-                history use the policy's own last plan for the same instruction.
+            history_codes: Codes of the plan before, for the prompt; None on the first call.
             proprioception: Not used by this policy.
 
         Returns:
@@ -179,18 +192,13 @@ class UnivlaPolicy:
         Raises:
             ObservationError: If the instruction is empty or the picture is no uint8 RGB.
         """
-        image = select_image(images, self._camera)
+        image = select_image(images, self.options.camera or None)
         check_image(image)
-        style = self.preset.history
-        if history_codes is not None:
-            style = 'codes' if style == 'none' else style
-        elif style != 'none' and self._past is not None and self._past[0] == instruction:
-            history_codes = self._past[1]
         history = None if history_codes is None else [int(code) for code in history_codes]
-        ids = self.tokenizer.plan_ids(build_prompt(instruction, history, style))
+        prompt = build_prompt(instruction, history, self.preset.history)
+        ids = self.tokenizer.plan_ids(prompt)
         generated = self.generate(self.pixels(image), ids)
         codes, probabilities = self._codes(ids, generated)
-        self._past = (instruction, codes)
         return LatentAction(
             policy=self.name,
             codebook=self.codebook,
@@ -202,8 +210,7 @@ class UnivlaPolicy:
         )
 
     def reset(self) -> None:
-        """Forget the last plan and start the random sequence anew."""
-        self._past = None
+        """Start the random sequence anew."""
         self._generator.manual_seed(self._sampling.seed if self._sampling else 0)
 
     def pixels(self, image: np.ndarray) -> torch.Tensor:
@@ -217,15 +224,15 @@ class UnivlaPolicy:
         return self.network.generate(
             pixels,
             torch.tensor([list(ids)], device=self.device),
-            None if self._official_tokens else self._allowed,
+            None if self.options.official_tokens else self._allowed,
             lambda logits: choose_token(logits, self._sampling, self._generator),
-            banned=(EOS_ID,) if self._official_tokens else (),
+            banned=(EOS_ID,) if self.options.official_tokens else (),
         )
 
     def _codes(self, ids: Sequence[int], generated: Generated) -> tuple[np.ndarray, np.ndarray]:
         first = self.tokenizer.action_ids[0]
         tokens, shares = np.array(generated.tokens), np.array(generated.probabilities)
-        if self._official_tokens:
+        if self.options.official_tokens:
             # Codes that slid in from the prompt were not chosen now and count as certain.
             sequence = np.concatenate([ids[1:], tokens])
             shares = np.concatenate([np.ones(len(ids) - 1), shares])
@@ -244,9 +251,24 @@ def official_filter(sequence: Sequence[int] | np.ndarray) -> np.ndarray:
     return ids[ids > PAD_ID][-NEW_TOKENS:]
 
 
-def load_univla(folder: Path, *, device: str, dtype: str, **options: object) -> UnivlaPolicy:
-    """Loader for `univla_models.policy`; options as `UnivlaPolicy.from_pretrained`."""
-    return UnivlaPolicy.from_pretrained(folder, device=device, dtype=dtype, **options)  # type: ignore[arg-type]
+def load_univla(
+    folder: Path, *, device: str, dtype: str, attention: str = 'sdpa', **options: Any
+) -> UnivlaPolicy:
+    """Loader for `univla_models.policy`; further options as `UnivlaOptions`.
+
+    Raises:
+        ConfigError: If an option is unknown.
+    """
+    known = [field.name for field in fields(UnivlaOptions)]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ConfigError(
+            f'policy univla has no option {", ".join(unknown)}; its options are '
+            f'attention, {", ".join(known)}'
+        )
+    return UnivlaPolicy.from_pretrained(
+        folder, device=device, dtype=dtype, attention=attention, options=UnivlaOptions(**options)
+    )
 
 
 def _codebook(folder: Path, tokenizer: PromptTokenizer) -> str:
