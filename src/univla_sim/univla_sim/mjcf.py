@@ -230,6 +230,9 @@ def _fill(body: Element, document: Mapping[str, Any], link: str, pad: bool = Fal
         geom.set('mass', numbers([mass * volume(shape) / total]))
         geom.set('friction', _PAD_FRICTION if pad else _FRICTION)
         geom.set('condim', '4')
+        if pad:
+            geom.set('solref', '0.005 1')
+            geom.set('priority', '1')
     if mass > 0.0 and not shapes:
         inertia = numbers([1e-4 * mass] * 3)
         SubElement(body, 'inertial', pos='0 0 0', mass=numbers([mass]), diaginertia=inertia)
