@@ -39,8 +39,20 @@ def config_directory() -> Path:
     )
 
 
+def checkpoint_folders() -> tuple[Path, ...]:
+    """Folders whose entries are checkpoints by name, the first for writing.
+
+    `UNIVLA_CHECKPOINTS`, then `checkpoints/` of the source checkout, then the user's cache.
+    """
+    folders = [Path(os.environ['UNIVLA_CHECKPOINTS'])] if 'UNIVLA_CHECKPOINTS' in os.environ else []
+    root = repository_root()
+    if root is not None:
+        folders.append(root / 'checkpoints')
+    return (*folders, Path('~/.cache/univla/checkpoints').expanduser())
+
+
 def checkpoint_path(name: str) -> Path:
-    """Resolve a checkpoint by path, or by name below `checkpoints/` of the checkout.
+    """Resolve a checkpoint by path, or by name in the checkpoint folders.
 
     Raises:
         ConfigError: If nothing of that name exists; known names are listed.
@@ -48,14 +60,13 @@ def checkpoint_path(name: str) -> Path:
     path = Path(name).expanduser()
     if path.exists():
         return path.resolve()
-    folders = [Path(os.environ['UNIVLA_CHECKPOINTS'])] if 'UNIVLA_CHECKPOINTS' in os.environ else []
-    root = repository_root()
-    if root is not None:
-        folders.append(root / 'checkpoints')
+    folders = checkpoint_folders()
     for folder in folders:
         if (folder / name).exists():
             return folder / name
-    known = sorted(child.name for folder in folders if folder.is_dir() for child in folder.iterdir())
+    known = sorted(
+        {c.name for folder in folders if folder.is_dir() for c in folder.iterdir() if c.is_dir()}
+    )
     raise ConfigError(
         f'no checkpoint {name!r}: it is neither a path nor one of {", ".join(known) or "(none)"}; '
         'give the folder that holds config.json and the weights'

@@ -1,0 +1,1 @@
+"""ROS 2 nodes, message conversion, the graph and the command line."""

@@ -1,0 +1,41 @@
+"""Make sure that a checkpoint asked for by name is there."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+
+from univla_core.paths import checkpoint_folders
+from univla_core.paths import checkpoint_path
+
+#: Name of the small random checkpoint that stands in until trained weights exist.
+UNTRAINED = 'untrained'
+
+
+def ensure_checkpoint(name: str) -> Path:
+    """Folder of a checkpoint; the untrained one is made at first use, seeded, in seconds.
+
+    Raises:
+        ConfigError: If nothing of that name exists.
+    """
+    if name != UNTRAINED:
+        return checkpoint_path(name)
+    folder = checkpoint_folders()[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / '.lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        target = folder / UNTRAINED
+        if not (target / 'config.json').is_file():
+            _write_untrained(target)
+    return target
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether the weights of a checkpoint folder were ever trained."""
+    from univla_core.parameters import read_yaml
+
+    return bool(read_yaml(folder / 'config.json').get('trained', True))
+
+
+def _write_untrained(target: Path) -> None:
+    raise NotImplementedError

@@ -1,0 +1,110 @@
+"""The `univla` command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from univla_core.errors import UnivlaError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode='markdown',
+    help='Latent-action robot policies on ROS 2: camera and instruction in, robot command out.',
+)
+
+
+@app.command()
+def demo(
+    robot: Annotated[
+        str, typer.Option(help='A robot, several by comma under one policy, or **all**.')
+    ] = 'widowx',
+    policy: Annotated[str, typer.Option(help='Policy, a file in config/policies.')] = 'univla',
+    checkpoint: Annotated[
+        str, typer.Option(help='Checkpoint folder, or its name in checkpoints/.')
+    ] = 'untrained',
+    device: Annotated[str, typer.Option(help='auto, cpu, cuda or cuda:<n>.')] = 'auto',
+    instruction: Annotated[
+        str, typer.Option(help='Task in words; empty takes one that fits the scene.')
+    ] = '',
+    episodes: Annotated[int, typer.Option(help='Runs, each with the next seed.')] = 1,
+    duration: Annotated[float, typer.Option(help='Recorded time of a run [s].', min=2.0)] = 12.0,
+    seed: Annotated[int, typer.Option(help='Seed of the scene.')] = 0,
+    output: Annotated[Path, typer.Option(help='Folder for pictures and videos.')] = Path('out/demo'),
+    json: Annotated[Path | None, typer.Option(help='Write the results there as JSON.')] = None,
+) -> None:
+    """Run the whole graph on simulated robots and show what happened.
+
+    Physics, cameras, policy, decoder and controller run as real ROS 2 nodes. Leaves a picture and
+    a video per robot. Exit status 0 means that every loop planned, commanded at 50 Hz or more
+    without gaps and kept all limits.
+    """
+    from univla_ros.demo.run import DemoOptions
+    from univla_ros.demo.run import run_demo
+
+    options = DemoOptions(
+        robot=robot,
+        policy=policy,
+        checkpoint=checkpoint,
+        device=device,
+        instruction=instruction,
+        episodes=episodes,
+        duration_s=duration,
+        seed=seed,
+        output=output,
+        json_path=json,
+    )
+    raise typer.Exit(run_demo(options))
+
+
+@app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True})
+def launch(
+    context: typer.Context,
+    robot: Annotated[
+        str, typer.Argument(help='A robot of config/robots, or **together** for several.')
+    ],
+    show_args: Annotated[
+        bool, typer.Option('--show-args', '-s', help='List the launch arguments.')
+    ] = False,
+) -> None:
+    """Run the graph of a robot, as `ros2 launch univla_ros <robot>.launch.py` does.
+
+    Arguments are written `name:=value`, for example `univla launch widowx sim:=true`.
+    """
+    from univla_ros.launch_command import run_launch
+    from univla_ros.launch_command import show_arguments
+
+    if show_args:
+        raise typer.Exit(show_arguments(robot))
+    raise typer.Exit(run_launch(robot, context.args))
+
+
+@app.command()
+def conformance(
+    path: Annotated[Path, typer.Argument(help='Folder of conformance data.')],
+    json: Annotated[Path | None, typer.Option(help='Write the results there as JSON.')] = None,
+) -> None:
+    """Compare our models with numbers that the original implementations computed.
+
+    Prints the largest error of every array beside its tolerance; exits non-zero past any.
+    """
+    from univla_ros.conformance import main as run_conformance
+
+    raise typer.Exit(run_conformance(path, json))
+
+
+def main() -> None:
+    """Run the command line; errors of the suite become one readable sentence."""
+    try:
+        app()
+    except UnivlaError as error:
+        Console(stderr=True).print(f'univla: {error}', style='red', highlight=False, markup=False)
+        sys.exit(1)
+
+
+if __name__ == '__main__':
+    main()

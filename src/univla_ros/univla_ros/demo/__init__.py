@@ -1,0 +1,1 @@
+"""`univla demo`: run the graph on simulated robots and show what happened."""

@@ -1,0 +1,172 @@
+"""The demo as the user sees it: progress, table, files."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn
+from rich.progress import Progress
+from rich.progress import TextColumn
+from rich.progress import TimeElapsedColumn
+from rich.table import Table
+from univla_core.embodiment import load_embodiment
+from univla_core.errors import ConfigError
+from univla_ros.checkpoints import ensure_checkpoint
+from univla_ros.demo.report import write_picture
+from univla_ros.demo.report import write_video
+from univla_ros.demo.scenario import Scenario
+from univla_ros.demo.scenario import play
+from univla_ros.demo.summary import summarize
+from univla_sim.tasks import default_instruction
+
+#: Order in which `--robot all` shows them.
+ALL = ('widowx', 'franka', 'airbot', 'mobile_base')
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """What the command line asks for."""
+
+    robot: str = 'widowx'
+    policy: str = 'univla'
+    checkpoint: str = 'untrained'
+    device: str = 'auto'
+    instruction: str = ''
+    episodes: int = 1
+    duration_s: float = 12.0
+    seed: int = 0
+    output: Path = Path('out/demo')
+    json_path: Path | None = None
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Run the demo; the exit status is 0 when every robot's loop did its duty."""
+    console = Console()
+    begin = time.monotonic()
+    trained = ensure_checkpoint(options.checkpoint)
+    if not trained:
+        console.print(
+            f'[yellow]Checkpoint {options.checkpoint!r} is untrained:[/] everything below is real '
+            '(ROS 2, physics, policy, control), but the plans are not sensible yet.'
+        )
+    options.output.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    for robots, seed in _runs(options):
+        rows += _one_run(console, options, robots, seed, trained)
+    _show(console, rows)
+    console.print(
+        f'{len(rows)} rows in {time.monotonic() - begin:.0f} s; pictures and videos in '
+        f'[bold]{options.output}[/]'
+    )
+    if options.json_path is not None:
+        options.json_path.parent.mkdir(parents=True, exist_ok=True)
+        options.json_path.write_text(json.dumps(_document(rows), indent=1))
+    return 0 if all(row['ok'] for row in rows) else 1
+
+
+def _runs(options: DemoOptions) -> list[tuple[tuple[str, ...], int]]:
+    """Which robots run together, and the seed of each run."""
+    if options.robot == 'all':
+        groups: list[tuple[str, ...]] = [(name,) for name in ALL] + [ALL]
+    else:
+        groups = [tuple(name.strip() for name in options.robot.split(','))]
+    for name in {name for group in groups for name in group}:
+        load_embodiment(name)
+    if options.episodes < 1:
+        raise ConfigError('--episodes must be at least 1')
+    return [(group, options.seed + e) for e in range(options.episodes) for group in groups]
+
+
+def _one_run(
+    console: Console, options: DemoOptions, robots: tuple[str, ...], seed: int, trained: bool
+) -> list[dict[str, Any]]:
+    leader = load_embodiment(robots[0])
+    scenario = Scenario(
+        robots=robots,
+        instruction=options.instruction or default_instruction(leader),
+        policy=options.policy,
+        checkpoint=options.checkpoint,
+        device=options.device,
+        duration_s=options.duration_s,
+        seed=seed,
+        log_directory=options.output / 'logs' / '+'.join(robots),
+    )
+    columns = (TextColumn('{task.description}'), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(scenario.name, total=1.0)
+        observers = play(
+            scenario,
+            lambda what, share: bar.update(
+                task, description=f'{scenario.name}: {what}', completed=share
+            ),
+        )
+        bar.update(task, description=f'{scenario.name}: writing picture and video')
+        rows = []
+        for name, observer in observers.items():
+            stem = name if len(robots) == 1 else f'together_{name}'
+            stem += f'_{seed - options.seed}' if options.episodes > 1 else ''
+            row = summarize(
+                observer,
+                {
+                    'policy': options.policy,
+                    'instruction': scenario.instruction,
+                    'checkpoint': options.checkpoint,
+                    'trained': trained,
+                    'together': list(robots) if len(robots) > 1 else [],
+                    'seed': seed,
+                },
+            )
+            row['picture'] = str(options.output / f'{stem}.png')
+            row['video'] = str(options.output / f'{stem}.mp4')
+            write_picture(Path(row['picture']), observer, row)
+            if not write_video(Path(row['video']), observer.frames):
+                row['video'] = ''
+                row['problems'].append('no pictures came from the monitor')
+                row['ok'] = False
+            rows.append(row)
+    return rows
+
+
+def _show(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    table = Table(title='univla demo')
+    for heading in ('robot', 'plans', 'codes (most frequent)', 'chain latency', 'control'):
+        table.add_column(heading)
+    table.add_column('limits used')
+    table.add_column('outcome', overflow='fold')
+    table.add_column('loop')
+    for row in rows:
+        latency, limits = row['chain_latency_ms'], row['limits']
+        table.add_row(
+            f'{row["robot"]}{" (together)" if row["together"] else ""}',
+            f'{row["plans"]} at {row["plan_rate_hz"]:.1f} Hz',
+            ' '.join(str(code) for code in row['codes'][0]) if row['codes'] else '-',
+            f'{latency["median"]:.0f} ms, p99 {latency["p99"]:.0f}' if latency else '-',
+            f'{row.get("control_rate_hz", 0):.1f} Hz, gap {row.get("largest_gap_periods", 0):.2f} T',
+            f'{100 * max(limits[k] for k in ("position", "velocity", "acceleration")):.0f} %'
+            if limits
+            else '-',
+            row['outcome'].get('text', '-'),
+            '[green]ok[/]' if row['ok'] else '[red]' + '; '.join(row['problems']) + '[/]',
+        )
+    console.print(table)
+    for row in rows[:1]:
+        console.print(f'instruction: "{row["instruction"]}"')
+
+
+def _document(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    packages = ('torch', 'transformers', 'mujoco', 'ruckig', 'numpy')
+    versions = {name: metadata.version(name) for name in packages}
+    return {
+        'command': 'demo',
+        'ok': all(row['ok'] for row in rows),
+        'results': rows,
+        'versions': {'python': platform.python_version(), **versions},
+    }

@@ -1,0 +1,332 @@
+"""The graph as pure data: which nodes run, with which parameters and names.
+
+Launch files and the command line both build it from here, so they cannot drift apart. This
+module imports neither rclpy nor launch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+from univla_core.embodiment import Embodiment
+from univla_core.embodiment import load_embodiment
+from univla_core.errors import ConfigError
+from univla_core.paths import config_directory
+
+_BOOLEAN = ('true', 'false')
+
+
+@dataclass(frozen=True)
+class LaunchArgument:
+    """One argument of a launch file; every value is text, as in `name:=value`."""
+
+    name: str
+    default: str
+    description: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NodeDescription:
+    """One process of the graph.
+
+    Attributes:
+        package: ROS package that holds the executable.
+        executable: Name of the executable, and of the node.
+        namespace: Namespace with leading slash.
+        parameters: ROS parameters.
+        parameter_files: YAML files read before `parameters`; later ones win.
+        override_files: YAML files read after `parameters`: the user's own.
+        remappings: Pairs (from, to).
+        arguments: Extra command-line words (rviz).
+        log_level: Severity of its log.
+        lifecycle: Whether it is a lifecycle node of this suite.
+    """
+
+    package: str
+    executable: str
+    namespace: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameter_files: tuple[str, ...] = ()
+    override_files: tuple[str, ...] = ()
+    remappings: tuple[tuple[str, str], ...] = ()
+    arguments: tuple[str, ...] = ()
+    log_level: str = 'info'
+    lifecycle: bool = True
+
+
+def launch_arguments(robot: str) -> tuple[LaunchArgument, ...]:
+    """Arguments of the launch file of one robot, in the order they are shown."""
+    embodiment = load_embodiment(robot)
+    return (
+        LaunchArgument('namespace', f'/{robot}', 'Namespace of the robot'),
+        LaunchArgument('sim', 'false', 'Simulate the robot and its driver', _BOOLEAN),
+        LaunchArgument('policy', 'univla', 'Policy, a file in config/policies'),
+        LaunchArgument('checkpoint', 'untrained', 'Checkpoint folder, or name in checkpoints/'),
+        LaunchArgument('decoder', '', 'Decoder folder; empty: decoders/<robot> of the checkpoint'),
+        LaunchArgument(
+            'declaration', '', 'Declaration of a released head, a file in config/decoders'
+        ),
+        LaunchArgument('device', 'auto', 'Where the policy runs: auto, cpu, cuda or cuda:<n>'),
+        LaunchArgument('instruction', '', 'Task in words from the start; empty waits for the topic'),
+        LaunchArgument(
+            'driver_namespace', '', f"Namespace of the robot driver; empty: {_driver_space(embodiment)}"
+        ),
+        *(
+            LaunchArgument(
+                f'camera_{name}_topic',
+                '',
+                f'Image topic of camera {name}; empty: camera/{name}/image_raw in the namespace',
+            )
+            for name in embodiment.cameras
+        ),
+        LaunchArgument(
+            'image_transport', 'raw', 'How the cameras publish', ('raw', 'compressed')
+        ),
+        LaunchArgument('use_sim_time', 'false', 'Follow /clock instead of the wall clock', _BOOLEAN),
+        LaunchArgument('params_file', '', 'YAML with parameters that override all others'),
+        LaunchArgument(
+            'log_level', 'info', 'Severity of the logs', ('debug', 'info', 'warn', 'error')
+        ),
+        LaunchArgument('autostart', 'true', 'Configure and activate the nodes at once', _BOOLEAN),
+        LaunchArgument(
+            'publish_tf',
+            'auto',
+            'Publish /tf of the body; auto: only in simulation, where no driver does',
+            ('auto', *_BOOLEAN),
+        ),
+        LaunchArgument('rviz', 'false', 'Open RViz with config/rviz/univla.rviz', _BOOLEAN),
+        LaunchArgument('monitor', 'true', 'Run monitor_node', _BOOLEAN),
+        LaunchArgument('seed', '0', 'Seed of the simulated scene'),
+    )
+
+
+def together_arguments() -> tuple[LaunchArgument, ...]:
+    """Arguments of `together.launch.py`: several robots that follow one policy."""
+    own = ('namespace', 'driver_namespace', 'decoder', 'declaration')
+    shared = [
+        argument
+        for argument in launch_arguments('widowx')
+        if argument.name not in own and not argument.name.startswith('camera_')
+    ]
+    robots = LaunchArgument(
+        'robots', 'widowx,franka', 'Robots by comma; the first one\'s camera is looked through'
+    )
+    return (robots, *shared)
+
+
+def resolve_arguments(
+    declared: tuple[LaunchArgument, ...], given: Mapping[str, str]
+) -> dict[str, str]:
+    """All arguments with defaults filled in.
+
+    Raises:
+        ConfigError: If a name is unknown or a value is not one of the choices.
+    """
+    known = {argument.name: argument for argument in declared}
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise ConfigError(
+            f'unknown launch argument {", ".join(unknown)}; known are {", ".join(known)}'
+        )
+    values = {name: given.get(name, argument.default) for name, argument in known.items()}
+    for name, argument in known.items():
+        if argument.choices and values[name] not in argument.choices:
+            raise ConfigError(
+                f'{name}:={values[name]} is not possible; choose one of '
+                f'{", ".join(argument.choices)}'
+            )
+    return values
+
+
+def build_graph(robot: str, given: Mapping[str, str]) -> tuple[NodeDescription, ...]:
+    """The nodes of one robot.
+
+    Args:
+        robot: Name of the robot.
+        given: Launch arguments that differ from their defaults.
+
+    Raises:
+        ConfigError: If the robot, an argument or a value is unknown.
+    """
+    values = resolve_arguments(launch_arguments(robot), given)
+    nodes = _robot_nodes(robot, values)
+    names = [node.executable for node in nodes]
+    nodes.insert(names.index('decoder_node'), _policy_node(robot, values))
+    return tuple(nodes)
+
+
+def build_together(given: Mapping[str, str]) -> tuple[NodeDescription, ...]:
+    """The nodes of several robots under one policy: one latent action, several decoders.
+
+    Raises:
+        ConfigError: If a robot, an argument or a value is unknown.
+    """
+    values = resolve_arguments(together_arguments(), given)
+    robots = [name.strip() for name in values.pop('robots').split(',') if name.strip()]
+    if len(set(robots)) != len(robots) or not robots:
+        raise ConfigError(f'robots:={",".join(robots)} must name different robots by comma')
+    leader = robots[0]
+    nodes: list[NodeDescription] = []
+    for robot in robots:
+        own = resolve_arguments(launch_arguments(robot), values)
+        if robot == leader:
+            nodes.append(_policy_node(robot, own))
+        nodes += _robot_nodes(robot, own, leader_namespace=f'/{leader}')
+    return tuple(nodes)
+
+
+def _robot_nodes(
+    robot: str, values: Mapping[str, str], leader_namespace: str = ''
+) -> list[NodeDescription]:
+    """Everything but the policy. Followers hear latent action and instruction of the leader."""
+    embodiment = load_embodiment(robot)
+    common = _common(values)
+    namespace = _namespace(values)
+    remappings = list(_state_remappings(embodiment, values))
+    follows = leader_namespace not in ('', namespace)
+    if follows:
+        remappings += [(n, f'{leader_namespace}/{n}') for n in ('latent_action', 'instruction')]
+    cameras = _camera_remappings(embodiment, values)
+    simulated = values['sim'] == 'true'
+
+    def node(executable: str, parameters: Mapping[str, Any], *extra: tuple[str, str]) -> Any:
+        return NodeDescription(
+            'univla_ros',
+            executable,
+            namespace,
+            parameters={'robot': robot, **common, **parameters},
+            override_files=_override_files(values),
+            remappings=(*remappings, *extra),
+            log_level=values['log_level'],
+        )
+
+    nodes = [
+        node(
+            'decoder_node',
+            {
+                'checkpoint': values['checkpoint'],
+                'decoder': values['decoder'],
+                'declaration': values['declaration'],
+                'allow_untrained': simulated,
+            },
+        ),
+        node(
+            'controller_node',
+            {
+                'driver_namespace': values['driver_namespace'],
+                'control_rate_hz': embodiment.control_rate_hz,
+            },
+        ),
+    ]
+    if values['monitor'] == 'true':
+        publish_tf = simulated if values['publish_tf'] == 'auto' else values['publish_tf'] == 'true'
+        parameters = {'simulated_camera': simulated, 'publish_tf': publish_tf}
+        nodes.append(node('monitor_node', parameters, *cameras))
+    if simulated:
+        parameters = {
+            'driver_namespace': values['driver_namespace'],
+            'seed': int(values['seed']),
+            'instruction': values['instruction'],
+            'publish_clock': values['use_sim_time'] == 'true',
+        }
+        nodes.insert(0, node('sim_node', parameters, *cameras))
+    if values['rviz'] == 'true':
+        nodes.append(_rviz(embodiment, namespace, values))
+    return nodes
+
+
+def _policy_node(robot: str, values: Mapping[str, str]) -> NodeDescription:
+    embodiment = load_embodiment(robot)
+    policy_file = config_directory() / 'policies' / f'{values["policy"]}.yaml'
+    if not policy_file.is_file():
+        known = sorted(path.stem for path in policy_file.parent.glob('*.yaml'))
+        raise ConfigError(f'unknown policy {values["policy"]!r}; known are {", ".join(known)}')
+    parameters = {
+        'robot': robot,
+        'policy': values['policy'],
+        'checkpoint': values['checkpoint'],
+        'device': values['device'],
+        'instruction': values['instruction'],
+        'image_transport': values['image_transport'],
+        'allow_untrained': values['sim'] == 'true',
+        **_common(values),
+    }
+    return NodeDescription(
+        'univla_ros',
+        'policy_node',
+        _namespace(values),
+        parameters=parameters,
+        parameter_files=(str(policy_file),),
+        override_files=_override_files(values),
+        remappings=_camera_remappings(embodiment, values),
+        log_level=values['log_level'],
+    )
+
+
+def _rviz(embodiment: Embodiment, namespace: str, values: Mapping[str, str]) -> NodeDescription:
+    """RViz in the robot's namespace, looking from its base frame."""
+    return NodeDescription(
+        'rviz2',
+        'rviz2',
+        namespace,
+        parameters={'use_sim_time': values['use_sim_time'] == 'true'},
+        arguments=(
+            '-d',
+            str(config_directory() / 'rviz' / 'univla.rviz'),
+            '-f',
+            embodiment.frame_prefix + embodiment.base_frame,
+        ),
+        log_level=values['log_level'],
+        lifecycle=False,
+    )
+
+
+def _common(values: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        'use_sim_time': values['use_sim_time'] == 'true',
+        'autostart': values['autostart'] == 'true',
+    }
+
+
+def _namespace(values: Mapping[str, str]) -> str:
+    return '/' + values['namespace'].strip('/')
+
+
+def _override_files(values: Mapping[str, str]) -> tuple[str, ...]:
+    path = values['params_file']
+    if path and not Path(path).is_file():
+        raise ConfigError(f'params_file:={path} does not exist; give the path of a YAML file')
+    return (path,) if path else ()
+
+
+def _state_remappings(
+    embodiment: Embodiment, values: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    """Where the driver tells the robot's state; the sim node publishes under the same name."""
+    space = values['driver_namespace'] or str(embodiment.driver.get('namespace', ''))
+    space = space.rstrip('/')
+    driver = embodiment.driver
+    if embodiment.kind == 'arm':
+        return (('joint_states', f'{space}/{driver["joint_states"].lstrip("/")}'),)
+    return (('odom', f'{space}/{driver["odometry_topic"].lstrip("/")}'),)
+
+
+def _camera_remappings(
+    embodiment: Embodiment, values: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for name in embodiment.cameras:
+        topic = values.get(f'camera_{name}_topic', '')
+        if topic:
+            own = f'camera/{name}/image_raw'
+            pairs += [(own, topic), (f'{own}/compressed', f'{topic}/compressed')]
+    return tuple(pairs)
+
+
+def _driver_space(embodiment: Embodiment) -> str:
+    return str(embodiment.driver.get('namespace', '')) or '/'

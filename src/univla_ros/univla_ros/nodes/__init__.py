@@ -1,0 +1,1 @@
+"""The nodes of the graph; each subscribes, calls pure code and publishes."""

@@ -1,0 +1,234 @@
+"""Turn each latent action into one action chunk for one robot."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections import Counter
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from univla_core.action_chunk import ActionChunk
+from univla_core.action_space import action_space
+from univla_core.embodiment import load_embodiment
+from univla_core.errors import ActionError
+from univla_core.errors import ConfigError
+from univla_core.errors import UnivlaError
+from univla_core.latent_action import LatentAction
+from univla_core.parameters import parameter
+from univla_core.paths import checkpoint_path
+from univla_core.temporal_ensembling import TemporalEnsembler
+from univla_msgs.msg import ActionChunk as ActionChunkMsg
+from univla_msgs.msg import LatentAction as LatentActionMsg
+from univla_ros.checkpoints import ensure_checkpoint
+from univla_ros.conversions import action_chunk_to_msg
+from univla_ros.conversions import latent_action_from_msg
+from univla_ros.diagnostics import OK
+from univla_ros.diagnostics import STALE
+from univla_ros.diagnostics import WARN
+from univla_ros.qos import PLAN
+from univla_ros.robot_state import RobotState
+from univla_ros.robot_state import RobotStateSource
+from univla_ros.suite_node import SuiteNode
+from univla_ros.suite_node import run
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    """Parameters of `decoder_node`; every field is a ROS parameter of the same name."""
+
+    robot: str = parameter('widowx', 'Robot body this decoder serves')
+    checkpoint: str = parameter('untrained', 'Checkpoint of the policy, or its name')
+    decoder: str = parameter(
+        '', 'Folder or file of the decoder; empty takes decoders/<robot> of the checkpoint'
+    )
+    declaration: str = parameter(
+        '', 'YAML that declares the decoder where none lies beside it (config/decoders/<name>)'
+    )
+    threads: int = parameter(1, 'CPU threads of torch', low=1, high=64)
+    temporal_ensembling: bool = parameter(False, 'Average the overlapping chunks of past plans')
+    allow_untrained: bool = parameter(
+        False, 'Decode with weights that were never trained; for simulation only'
+    )
+    max_state_age_s: float = parameter(
+        0.2, 'Oldest joint state used as proprioception [s]', low=0.01, high=10.0
+    )
+
+
+class DecoderNode(SuiteNode):
+    """Subscribes to `latent_action`, publishes `action_chunk`; several may share one plan."""
+
+    config_type = DecoderConfig
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__('decoder_node', **arguments)
+        self._states: deque[RobotState] = deque(maxlen=400)
+        self._dropped: Counter[str] = Counter()
+        self._last: LatentAction | None = None
+        self.chunks = 0
+        self.diagnostics.before_publish = self._report
+
+    def configure(self) -> None:
+        """Load the decoder and see that it fits the robot.
+
+        Raises:
+            UnivlaError: If weights, statistics, action space or axis names do not fit.
+        """
+        import torch
+        from univla_decoders.decoder import RobotDecoder
+
+        torch.set_num_threads(self.config.threads)
+        self._embodiment = load_embodiment(self.config.robot)
+        path = self._decoder_path()
+        self._decoder = RobotDecoder.load(path, self.config.declaration or None)
+        # The controller drops the steps that are past by their time; none is left out blindly.
+        self._decoder.declaration = dataclasses.replace(self._decoder.declaration, drop_first=0)
+        self._declaration = self._decoder.declaration
+        self._check_fit(path)
+        self._ensembler = TemporalEnsembler(self._declaration.horizon)
+        self._publisher = self.create_lifecycle_publisher(ActionChunkMsg, 'action_chunk', PLAN)
+        self._subscription = self.create_subscription(
+            LatentActionMsg, 'latent_action', self._on_latent_action, PLAN
+        )
+        self._source = None
+        if self._declaration.proprioception_dim:
+            self._source = RobotStateSource(
+                self, self._embodiment, self._states.append, self.warn
+            )
+        self.get_logger().info(
+            f'{self._declaration.head} head for {self.config.robot}: '
+            f'{self._declaration.horizon} x {self._declaration.action_space}'
+        )
+
+    def deactivate(self) -> None:
+        """Forget the past chunks."""
+        self._ensembler.reset()
+        self._last = None
+
+    def cleanup(self) -> None:
+        """Unsubscribe and drop the weights."""
+        self.destroy_subscription(self._subscription)
+        self.destroy_publisher(self._publisher)
+        if self._source is not None:
+            self._source.close()
+        del self._decoder
+
+    def _decoder_path(self) -> Path:
+        if self.config.decoder:
+            return checkpoint_path(self.config.decoder)
+        checkpoint = ensure_checkpoint(self.config.checkpoint)
+        own = checkpoint / 'decoders' / self._embodiment.name
+        if own.is_dir():
+            return own
+        if (checkpoint / 'action_decoder.pt').is_file() and self.config.declaration:
+            return checkpoint / 'action_decoder.pt'
+        folder = checkpoint / 'decoders'
+        made = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+        raise ConfigError(
+            f'{checkpoint} has no decoder for robot {self._embodiment.name!r} '
+            f'(it has {", ".join(made) or "none"}); give decoder:=, or declaration:= for the '
+            'action_decoder.pt of a released checkpoint'
+        )
+
+    def _check_fit(self, path: Path) -> None:
+        declared = self._declaration
+        if not (declared.trained or self.config.allow_untrained):
+            raise ConfigError(
+                f'{path}: the decoder is untrained and must not move a real robot; give decoder:= '
+                'or checkpoint:= with trained weights, or sim:=true to watch it'
+            )
+        if declared.robot not in ('', self._embodiment.name):
+            raise ConfigError(
+                f'{path}: the decoder was made for robot {declared.robot!r}, not '
+                f'{self._embodiment.name!r}; its motions would mean something else'
+            )
+        names = self._embodiment.action_names(declared.action_space)
+        if tuple(declared.names) != names:
+            raise ConfigError(
+                f'{path}: the decoder moves {", ".join(declared.names)} but robot '
+                f'{self._embodiment.name!r} in {declared.action_space} has {", ".join(names)}; '
+                'choose a decoder made for this robot'
+            )
+
+    def _on_latent_action(self, msg: LatentActionMsg) -> None:
+        if not self.is_active:
+            return
+        try:
+            latent = latent_action_from_msg(msg)
+            chunk = self._decode(latent)
+        except ActionError as error:
+            self._dropped['latent action'] += 1
+            self.warn(f'latent action {msg.sequence} dropped: {error}')
+            return
+        except UnivlaError as error:
+            self._dropped['proprioception'] += 1
+            self.warn(f'latent action {msg.sequence} not decoded: {error}')
+            return
+        frame = self._embodiment.frame_prefix + self._embodiment.base_frame
+        cartesian = action_space(chunk.action_space).cartesian
+        self._publisher.publish(action_chunk_to_msg(chunk, frame if cartesian else ''))
+
+    def _decode(self, latent: LatentAction) -> ActionChunk:
+        data = self._decoder.predict(latent, self._proprioception(latent.stamp))
+        if self.config.temporal_ensembling:
+            data = self._ensembled(latent, data)
+        data = self._decoder.to_robot_units(data)
+        self._last = latent
+        self.chunks += 1
+        return ActionChunk(
+            robot=self._embodiment.name,
+            action_space=self._declaration.action_space,
+            names=tuple(self._declaration.names),
+            data=data,
+            step_duration_s=self._declaration.step_duration_s,
+            stamp=latent.stamp,
+            sequence=self.chunks,
+            latent_sequence=latent.sequence,
+            instruction=latent.instruction,
+            plan_start=latent.plan_start,
+            plan_stop=latent.plan_stop,
+            decode_stop=self.now(),
+        )
+
+    def _ensembled(self, latent: LatentAction, data: np.ndarray) -> np.ndarray:
+        if self._last is None or self._last.instruction != latent.instruction:
+            self._ensembler.reset()
+            shift = 1
+        else:
+            elapsed = latent.stamp - self._last.stamp
+            shift = max(0, round(elapsed / self._declaration.step_duration_s))
+        return self._ensembler.blend(data, shift)
+
+    def _proprioception(self, stamp: float) -> np.ndarray | None:
+        if self._source is None:
+            return None
+        near = min(self._states, key=lambda s: abs(s.stamp - stamp), default=None)
+        if near is None or abs(near.stamp - stamp) > self.config.max_state_age_s:
+            raise ActionError(
+                'this head needs proprioception and no joint state lies within '
+                f'{self.config.max_state_age_s} s of the observation; is the driver alive?'
+            )
+        opening = [] if near.opening is None else [near.opening]
+        return np.concatenate([near.axes, opening])
+
+    def _report(self) -> None:
+        name = f'decoder/{self.config.robot}'
+        if not self.is_active:
+            self.diagnostics.set(name, STALE, 'not active')
+            return
+        dropped = sum(self._dropped.values())
+        values = {'chunks': self.chunks, 'dropped': dropped}
+        level, text = (WARN, 'latent actions were dropped') if dropped else (OK, 'decoding')
+        self.diagnostics.set(name, level, text, values)
+
+
+def main() -> None:
+    """Run the node."""
+    sys.exit(run(DecoderNode))
+
+
+if __name__ == '__main__':
+    main()
