@@ -51,6 +51,9 @@ step() {
   fi
 }
 
+[[ $root != *[[:space:]]* ]] || fail "the path $root contains blanks" \
+  'Start it as ./univla setup, which works around them, or move the checkout.'
+
 # --- the environment -------------------------------------------------------------------------
 
 environment_stamp() {
@@ -148,7 +151,9 @@ build_workspace() {
   # Links to launch and config files that are gone would stay.
   rm -rf install/univla_ros/share/univla_ros/{launch,config}
   export MAKEFLAGS="-j$(nproc)"
-  colcon --log-base log build --symlink-install --base-paths src/* extra/* \
+  colcon --log-base "$root/log" build --symlink-install \
+    --build-base "$root/build" --install-base "$root/install" \
+    --base-paths "$root"/src/* "$root"/extra/* \
     --executor parallel --parallel-workers "$(nproc)" --event-handlers console_cohesion+ \
     --cmake-args -DBUILD_TESTING=OFF "-DPython3_EXECUTABLE=$venv/bin/python"
 }
