@@ -30,7 +30,7 @@ step() {
   printf '\n== %s\n' "$title" >>"$log"
   printf '  %-42s ' "$title" >&2
   if [ -t 2 ]; then
-    while sleep 1; do printf '\r  %-42s %4d s' "$title" $((SECONDS - start)); done >&2 9>&- &
+    while sleep 1 && kill -0 $$ 2>/dev/null; do printf '\r  %-42s %4d s' "$title" $((SECONDS - start)); done >&2 9>&- &
     ticker=$!
   fi
   # Not as the condition of an `if`: that would switch -e off within.
