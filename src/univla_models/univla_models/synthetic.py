@@ -194,7 +194,7 @@ def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator) -> T
 def _write_shards(folder: Path, tensors: dict[str, Tensor]) -> None:
     language = {name: value for name, value in tensors.items() if name.startswith('language')}
     vision = {name: value for name, value in tensors.items() if name not in language}
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, shard in enumerate((vision, language), start=1):
         file = f'model-{number:05d}-of-00002.safetensors'
         save_file(shard, folder / file, metadata={'format': 'pt'})

@@ -35,16 +35,18 @@ PROMPT_WORDS = {
     ':': 29901,
     '?': 29973,
 }
-TASK_WORDS = (
-    'a an and away back ball bar base basket block blue board bottle bottom bowl box brown bring '
-    'button can carrot center circle clean close cloth corner cube cup cupboard cylinder dish door '
+_TASK_TEXT = (
+    'a an and away back ball bar base basket block blue board bottle bottom bowl box brown '
+    'bring button can carrot '
+    'center circle clean close cloth corner cube cup cupboard cylinder dish door '
     'down drawer drive drop eggplant far fold forward from front go goal grasp gray green grip '
     'handle hold home in into it large left let lid lift light line lower marker middle move near '
     'next of off on onto open orange out over path peg pick pillar pink place plate point pull '
     'purple push put ramp reach red release right ring rotate screwdriver shelf side slide small '
     'spoon square stack stop store straight table target then through top touch towel tower tray '
     'triangle turn twice under up wait wall white wipe with yellow zone'
-).split()
+)
+TASK_WORDS = tuple(_TASK_TEXT.split())
 
 
 def build_tokenizer(task_words: Iterable[str] = TASK_WORDS) -> Tokenizer:
