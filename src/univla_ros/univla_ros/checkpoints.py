@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 from pathlib import Path
 
+from univla_core.embodiment import load_embodiment
+from univla_core.embodiment import robot_names
+from univla_core.parameters import read_yaml
 from univla_core.paths import checkpoint_folders
 from univla_core.paths import checkpoint_path
 
@@ -32,10 +36,16 @@ def ensure_checkpoint(name: str) -> Path:
 
 def is_trained(folder: Path) -> bool:
     """Whether the weights of a checkpoint folder were ever trained."""
-    from univla_core.parameters import read_yaml
-
     return bool(read_yaml(folder / 'config.json').get('trained', True))
 
 
 def _write_untrained(target: Path) -> None:
-    raise NotImplementedError
+    """Write it beside its place and move it there whole, so that a killed attempt leaves none."""
+    from univla_models.synthetic import write_checkpoint
+    from univla_models.synthetic_decoders import spec_for
+
+    unfinished = target.with_name(f'.{target.name}.part')
+    shutil.rmtree(unfinished, ignore_errors=True)
+    write_checkpoint(unfinished, [spec_for(load_embodiment(name)) for name in robot_names()])
+    shutil.rmtree(target, ignore_errors=True)
+    unfinished.rename(target)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
@@ -9,6 +11,8 @@ from univla_core.embodiment import Embodiment
 from univla_core.poses import pose
 from univla_core.poses import quaternion_from_rotation
 from univla_core.poses import rotation_from_rpy
+from univla_core.urdf import moving_link
+from univla_core.urdf import urdf
 
 
 def body_transforms(
@@ -43,6 +47,16 @@ def fixed_transforms(embodiment: Embodiment, stamp: Time) -> list[TransformStamp
     return transforms
 
 
+def robot_description(embodiment: Embodiment) -> str:
+    """URDF whose link names carry the frame prefix, so that RViz finds their transforms."""
+    root = ElementTree.fromstring(urdf(embodiment))
+    for link in root.iter('link'):
+        link.set('name', embodiment.frame_prefix + link.get('name', ''))
+    for end in (*root.iter('parent'), *root.iter('child')):
+        end.set('link', embodiment.frame_prefix + end.get('link', ''))
+    return ElementTree.tostring(root, encoding='unicode')
+
+
 def _finger_transforms(
     embodiment: Embodiment, opening: float | None, stamp: Time
 ) -> list[TransformStamped]:
@@ -55,7 +69,9 @@ def _finger_transforms(
         origin = pose(rotation_from_rpy(finger['rpy']), finger['xyz'])
         slide = pose(np.eye(3), travel * np.array(finger['axis'], dtype=float))
         transforms.append(
-            _transform(embodiment, finger['parent'], finger['name'], origin @ slide, stamp)
+            _transform(
+                embodiment, finger['parent'], moving_link(finger['name']), origin @ slide, stamp
+            )
         )
     return transforms
 

@@ -158,6 +158,7 @@ def _end(node: SuiteNode | None) -> None:
             node.trigger_deactivate()
         node.destroy_node()
     rclpy.try_shutdown()
+    gc.unfreeze()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn
 from rich.progress import Progress
@@ -20,6 +21,7 @@ from rich.table import Table
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import ConfigError
 from univla_ros.checkpoints import ensure_checkpoint
+from univla_ros.checkpoints import is_trained
 from univla_ros.demo.report import write_picture
 from univla_ros.demo.report import write_video
 from univla_ros.demo.scenario import Scenario
@@ -51,7 +53,7 @@ def run_demo(options: DemoOptions) -> int:
     """Run the demo; the exit status is 0 when every robot's loop did its duty."""
     console = Console()
     begin = time.monotonic()
-    trained = ensure_checkpoint(options.checkpoint)
+    trained = is_trained(ensure_checkpoint(options.checkpoint))
     if not trained:
         console.print(
             f'[yellow]Checkpoint {options.checkpoint!r} is untrained:[/] everything below is real '
@@ -63,7 +65,7 @@ def run_demo(options: DemoOptions) -> int:
         rows += _one_run(console, options, robots, seed, trained)
     _show(console, rows)
     console.print(
-        f'{len(rows)} rows in {time.monotonic() - begin:.0f} s; pictures and videos in '
+        f'{time.monotonic() - begin:.0f} s; pictures and videos in '
         f'[bold]{options.output}[/]'
     )
     if options.json_path is not None:
@@ -136,29 +138,36 @@ def _one_run(
 
 
 def _show(console: Console, rows: Sequence[dict[str, Any]]) -> None:
-    table = Table(title='univla demo')
-    for heading in ('robot', 'plans', 'codes (most frequent)', 'chain latency', 'control'):
-        table.add_column(heading)
-    table.add_column('limits used')
-    table.add_column('outcome', overflow='fold')
-    table.add_column('loop')
+    """One line of figures per robot, then what came of each."""
+    table = Table(box=SIMPLE, pad_edge=False)
+    for heading in ('robot', 'plans', 'chain (p99)', 'control', 'gap', 'limits', 'loop'):
+        table.add_column(heading, no_wrap=True)
     for row in rows:
         latency, limits = row['chain_latency_ms'], row['limits']
+        shares = [limits[key] for key in ('position', 'velocity', 'acceleration')] if limits else []
         table.add_row(
-            f'{row["robot"]}{" (together)" if row["together"] else ""}',
+            _label(row),
             f'{row["plans"]} at {row["plan_rate_hz"]:.1f} Hz',
-            ' '.join(str(code) for code in row['codes'][0]) if row['codes'] else '-',
-            f'{latency["median"]:.0f} ms, p99 {latency["p99"]:.0f}' if latency else '-',
-            f'{row.get("control_rate_hz", 0):.1f} Hz, gap {row.get("largest_gap_periods", 0):.2f} T',
-            f'{100 * max(limits[k] for k in ("position", "velocity", "acceleration")):.0f} %'
-            if limits
-            else '-',
-            row['outcome'].get('text', '-'),
-            '[green]ok[/]' if row['ok'] else '[red]' + '; '.join(row['problems']) + '[/]',
+            f'{latency["median"]:.0f} ({latency["p99"]:.0f}) ms' if latency else '-',
+            f'{row.get("control_rate_hz", 0):.1f} Hz',
+            f'{row.get("largest_gap_periods", 0):.2f} T',
+            f'{100 * max(shares):.0f} %' if shares else '-',
+            '[green]ok[/]' if row['ok'] else '[red]failed[/]',
         )
     console.print(table)
-    for row in rows[:1]:
-        console.print(f'instruction: "{row["instruction"]}"')
+    for row in rows:
+        codes = ' '.join(str(code) for code in row['codes'][0]) if row['codes'] else 'none'
+        console.print(
+            f'{_label(row)}: "{row["instruction"]}" - {row["outcome"].get("text", "not judged")} '
+            f'(most frequent codes {codes}, {row["distinct_plans"]} different plans)',
+            highlight=False,
+        )
+        for problem in row['problems']:
+            console.print(f'  [red]{problem}[/]', highlight=False)
+
+
+def _label(row: dict[str, Any]) -> str:
+    return f'{row["robot"]}{" shared" if row["together"] else ""}'
 
 
 def _document(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class ControllerNode(SuiteNode):
         self._refuse_other_publishers()
         self._driver.activate(self._period_s)
         self._controller.activate(self.now(), _MODES[self.config.initial_mode])
-        self._timers = [
+        self._own_timers = [
             self.create_timer(self._period_s, self._tick),
             self.create_timer(1.0 / self.config.state_rate_hz, self._publish_state),
             self.create_timer(0.5, self._look_for_other_publishers),
@@ -116,7 +116,7 @@ class ControllerNode(SuiteNode):
 
     def deactivate(self) -> None:
         """Brake within the limits and say the safe command last: stay here, zero twist."""
-        for timer in self._timers:
+        for timer in self._own_timers:
             self.destroy_timer(timer)
         self._brake()
         command = self._controller.deactivate(self.now())

@@ -23,7 +23,6 @@ from univla_core.errors import ObservationError
 from univla_core.parameters import parameter
 from univla_core.pinhole import Pinhole
 from univla_core.planned_path import planned_path
-from univla_core.urdf import urdf
 from univla_msgs.msg import ActionChunk as ActionChunkMsg
 from univla_msgs.msg import ControlState
 from univla_msgs.msg import LatentAction as LatentActionMsg
@@ -32,6 +31,7 @@ from univla_ros.diagnostics import OK
 from univla_ros.diagnostics import STALE
 from univla_ros.frames import body_transforms
 from univla_ros.frames import fixed_transforms
+from univla_ros.frames import robot_description
 from univla_ros.images import image_from_msg
 from univla_ros.images import image_to_msg
 from univla_ros.overlay import OverlayState
@@ -108,7 +108,7 @@ class MonitorNode(SuiteNode):
 
     def activate(self) -> None:
         """Say what the body looks like and what stands still."""
-        self._description_publisher.publish(String(data=urdf(self._embodiment, prefix=True)))
+        self._description_publisher.publish(String(data=robot_description(self._embodiment)))
         if self.config.publish_tf and self._embodiment.kind == 'arm':
             now = self.get_clock().now().to_msg()
             self._static_publisher.publish(

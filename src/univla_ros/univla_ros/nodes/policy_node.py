@@ -55,17 +55,12 @@ class PolicyConfig:
     image_transport: str = parameter(
         'raw', 'How the cameras publish', choices=('raw', 'compressed')
     )
-    preset: str = parameter(
-        'plain', 'Picture preparation and prompt habits of the environment trained on'
+    preprocessing: str = parameter(
+        'none', 'Picture preparation and prompt habits of the environment trained on'
     )
     plan_rate_hz: float = parameter(5.0, 'Most plans per second [Hz]', low=0.1, high=100.0)
     max_observation_age_s: float = parameter(0.3, 'Oldest picture planned on [s]', low=0.01, high=10.0)
     latency_budget_s: float = parameter(0.2, 'Planning slower than this warns [s]', low=0.001, high=10.0)
-    history: str = parameter(
-        'auto',
-        'Previous codes in the prompt; auto follows the preset',
-        choices=('auto', 'on', 'off'),
-    )
     temperature: float = parameter(0.0, 'Sampling temperature; 0 is greedy', low=0.0, high=10.0)
     top_p: float = parameter(0.9, 'Sampling keeps this much probability', low=0.01, high=1.0)
     seed: int = parameter(0, 'Seed of the sampling', low=0, high=2**31 - 1)
@@ -121,8 +116,7 @@ class PolicyNode(SuiteNode):
             ensure_checkpoint(config.checkpoint),
             device=config.device,
             dtype=config.dtype,
-            preset=config.preset,
-            history=config.history,
+            preprocessing=config.preprocessing,
             temperature=config.temperature,
             top_p=config.top_p,
             seed=config.seed,
@@ -202,19 +196,22 @@ class PolicyNode(SuiteNode):
             self._condition.notify()
 
     def _plan_for_ever(self) -> None:
-        due = time.monotonic()
+        """Plan on the first new picture after each period, so that it is as fresh as can be."""
+        period = 1.0 / self.config.plan_rate_hz
+        earliest = 0.0
         while True:
             with self._condition:
+                wait = earliest - time.monotonic()
+                if wait > 0.0:
+                    self._condition.wait_for(lambda: not self._running, timeout=wait)
+                    self._fresh = False
                 self._condition.wait_for(lambda: self._fresh or not self._running)
                 if not self._running:
                     return
-                wait = due - time.monotonic()
-                if wait > 0.0:
-                    self._condition.wait_for(lambda: not self._running, timeout=wait)
-                    continue
                 self._fresh = False
                 instruction = self._instruction
-            due = time.monotonic() + 1.0 / self.config.plan_rate_hz
+            # A tenth early, so that a camera whose rate is a multiple is not missed by jitter.
+            earliest = time.monotonic() + 0.9 * period
             self._plan(instruction)
 
     def _plan(self, instruction: str) -> None:

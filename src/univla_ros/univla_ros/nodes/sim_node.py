@@ -102,18 +102,18 @@ class SimNode(SuiteNode):
         """Let time run."""
         self._last = time.monotonic()
         period = 1.0 / self.config.physics_rate_hz
-        self._timers = [self.create_timer(period, self._advance, clock=self._steady)]
+        self._own_timers = [self.create_timer(period, self._advance, clock=self._steady)]
         for name, camera in self._embodiment.cameras.items():
-            self._timers.append(
+            self._own_timers.append(
                 self.create_timer(
                     1.0 / camera.rate_hz, partial(self._take_picture, name), clock=self._steady
                 )
             )
-        self._timers.append(self.create_timer(0.2, self._publish_outcome, clock=self._steady))
+        self._own_timers.append(self.create_timer(0.2, self._publish_outcome, clock=self._steady))
 
     def deactivate(self) -> None:
         """Stop time."""
-        for timer in self._timers:
+        for timer in self._own_timers:
             self.destroy_timer(timer)
 
     def _advance(self) -> None:

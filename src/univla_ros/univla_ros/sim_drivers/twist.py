@@ -26,7 +26,7 @@ class SimTwist(SimDriver):
     def __init__(self, node: Node, embodiment: Embodiment, world: World) -> None:
         super().__init__(node, embodiment, world)
         options = embodiment.driver
-        self._timeout = CommandTimeout(float(options['command_timeout_s']))
+        self._timeout = CommandTimeout(2, float(options['command_timeout_s']))
         self._odometry = node.create_publisher(
             Odometry, driver_topic(embodiment, 'odometry_topic'), 10
         )
@@ -42,20 +42,21 @@ class SimTwist(SimDriver):
 
     def move(self, duration_s: float) -> None:
         """Drive at the last twist, or stand when it is too old."""
-        self.world.set_twist(*self._timeout.advance(duration_s))
+        self.world.set_twist(*self._timeout.value(self.world.time).tolist())
 
     def publish_state(self) -> None:
         """Odometry, wheel angles and the transform from `odom` to the base."""
-        x, y, heading, v, w = self.world.odometry
+        place = self.world.odometry
         frame = self.embodiment.frame_prefix + self.embodiment.base_frame
         odometry = Odometry(child_frame_id=frame)
         odometry.header.stamp = self.node.get_clock().now().to_msg()
         odometry.header.frame_id = self.embodiment.document['odom_frame']
         pose = odometry.pose.pose
-        pose.position.x, pose.position.y = float(x), float(y)
-        pose.orientation.z, pose.orientation.w = math.sin(heading / 2.0), math.cos(heading / 2.0)
+        pose.position.x, pose.position.y = float(place.x), float(place.y)
+        half = 0.5 * place.theta
+        pose.orientation.z, pose.orientation.w = math.sin(half), math.cos(half)
         twist = odometry.twist.twist
-        twist.linear.x, twist.angular.z = float(v), float(w)
+        twist.linear.x, twist.angular.z = float(place.v), float(place.w)
         self._odometry.publish(odometry)
         transform = TransformStamped(header=odometry.header, child_frame_id=frame)
         transform.transform.translation.x = pose.position.x
@@ -69,4 +70,4 @@ class SimTwist(SimDriver):
 
     def _on_twist(self, twist: Twist) -> None:
         if math.isfinite(twist.linear.x) and math.isfinite(twist.angular.z):
-            self._timeout.set(twist.linear.x, twist.angular.z)
+            self._timeout.update([twist.linear.x, twist.angular.z], self.world.time)
