@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
-
 from univla_core.embodiment import Embodiment
 from univla_core.errors import ActionError
 from univla_core.errors import ShapeError
 from univla_core.poses import pose
-from univla_sim.mjcf import FINGER_FORCE_GROUP
-from univla_sim.mjcf import FINGER_SERVO_GROUP
-from univla_sim.mjcf import SERVO_GROUP
+
+from univla_sim.mjcf_parts import FINGER_FORCE_GROUP
+from univla_sim.mjcf_parts import FINGER_SERVO_GROUP
+from univla_sim.mjcf_parts import SERVO_GROUP
 
 
 class Arm:
@@ -23,9 +23,7 @@ class Arm:
         embodiment: The robot that the model was made from, with a gripper.
     """
 
-    def __init__(
-        self, model: mujoco.MjModel, data: mujoco.MjData, embodiment: Embodiment
-    ) -> None:
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, embodiment: Embodiment) -> None:
         gripper = embodiment.gripper
         assert gripper is not None
         self._model, self._data = model, data
@@ -63,7 +61,9 @@ class Arm:
         """Move the finger servos' set-point on, at most as fast as the gripper can go."""
         step = self._finger_speed * duration_s
         now = self._data.ctrl[self._finger_servos]
-        self._data.ctrl[self._finger_servos] = now + np.clip(self._finger_target - now, -step, step)
+        self._data.ctrl[self._finger_servos] = now + np.clip(
+            self._finger_target - now, -step, step
+        )
 
     def set_joint_targets(self, joints: np.ndarray) -> None:
         """Give the servos their goal (n,) [rad], clipped to the joints' ranges.
@@ -101,7 +101,7 @@ class Arm:
         self._disable(FINGER_FORCE_GROUP, True)
 
     def set_gripper_force(self, share: float) -> None:
-        """Drive the fingers with a share of their effort in [-1, 1], > 0 opens, until it stalls."""
+        """Drive fingers with a share of their effort in [-1, 1], > 0 opens, until stalled."""
         self._require_finite(share, 'gripper force')
         self._data.ctrl[self._finger_motors] = np.clip(share, -1.0, 1.0)
         self._disable(FINGER_SERVO_GROUP, True)

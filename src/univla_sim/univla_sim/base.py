@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-
 from univla_core.embodiment import Embodiment
 from univla_core.errors import ActionError
 
@@ -41,9 +40,7 @@ class Base:
         embodiment: The robot that the model was made from.
     """
 
-    def __init__(
-        self, model: mujoco.MjModel, data: mujoco.MjData, embodiment: Embodiment
-    ) -> None:
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, embodiment: Embodiment) -> None:
         wheels = embodiment.document['wheels']
         self._data = data
         self._limits = embodiment.maker_limits

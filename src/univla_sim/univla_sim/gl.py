@@ -31,7 +31,7 @@ _TEST_MODEL = (
 )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def choose_platform() -> tuple[str, str]:
     """The GL platform that works on this machine, and why: ('', reason) if none does.
 
@@ -116,7 +116,7 @@ class GlDrawer:
         self._finalizer()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _workers() -> dict[int, ThreadPoolExecutor]:
     return {}
 

@@ -6,8 +6,8 @@ import os
 
 import mujoco
 import numpy as np
-
 from univla_core.errors import ConfigError
+
 from univla_sim.gl import GlDrawer
 from univla_sim.gl import choose_platform
 from univla_sim.ray import RayDrawer
@@ -35,9 +35,7 @@ class Renderer:
         ConfigError: If the back end is unknown, or `gl` is wanted and no OpenGL works.
     """
 
-    def __init__(
-        self, model: mujoco.MjModel, data: mujoco.MjData, backend: str = 'auto'
-    ) -> None:
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, backend: str = 'auto') -> None:
         self._model, self._data = model, data
         self.backend, self.reason, platform = choose_backend(backend)
         self._drawer: GlDrawer | RayDrawer = (

@@ -13,14 +13,14 @@ from xml.etree.ElementTree import Element
 from xml.etree.ElementTree import SubElement
 
 import numpy as np
-
 from univla_core.embodiment import Embodiment
 from univla_core.errors import ConfigError
+
 from univla_sim.mjcf import add_robot
-from univla_sim.mjcf import body_named
-from univla_sim.mjcf import empty_model
-from univla_sim.mjcf import numbers
-from univla_sim.mjcf import section
+from univla_sim.mjcf_parts import body_named
+from univla_sim.mjcf_parts import empty_model
+from univla_sim.mjcf_parts import numbers
+from univla_sim.mjcf_parts import section
 
 COLORS: Mapping[str, tuple[float, float, float]] = {
     'red': (0.85, 0.10, 0.08),
@@ -109,7 +109,9 @@ def _free_place(
 
 def _add_look(root: Element, extent: float) -> None:
     visual = section(root, 'visual')
-    SubElement(visual, 'headlight', ambient='0.35 0.35 0.35', diffuse='0.3 0.3 0.3', specular='0 0 0')
+    SubElement(
+        visual, 'headlight', ambient='0.35 0.35 0.35', diffuse='0.3 0.3 0.3', specular='0 0 0'
+    )
     SubElement(visual, 'quality', offsamples='0', shadowsize='1024', numslices='12', numstacks='6')
     SubElement(visual, 'map', znear='0.01', zfar='30')
     SubElement(visual, 'global', offwidth='640', offheight='480')

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-
 from univla_core.embodiment import Embodiment
 from univla_core.errors import ConfigError
-from univla_sim.mjcf import finger_body
+from univla_core.urdf import moving_link
+
 from univla_sim.scene import CUBE_SIZE
 from univla_sim.scene import PLATE_HEIGHT
 from univla_sim.scene import PLATE_RADIUS
@@ -127,7 +127,7 @@ class Referee:
         self._site = model.site(embodiment.ee_frame).id
         self._is_base = embodiment.kind == 'base'
         fingers = embodiment.gripper.fingers if embodiment.gripper else ()
-        self._fingers = {model.body(finger_body(finger['name'])).id for finger in fingers}
+        self._fingers = {model.body(moving_link(finger['name'])).id for finger in fingers}
         self.restart()
 
     def restart(self) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-
 from univla_core.embodiment import Embodiment
 from univla_core.errors import ConfigError
 from univla_core.poses import pose
+
 from univla_sim.arm import Arm
 from univla_sim.base import Base
 from univla_sim.base import Odometry
@@ -73,13 +73,12 @@ class World:
         fitting = [name for name in TASKS if (name == 'drive') == (embodiment.kind == 'base')]
         if task is not None and task not in fitting:
             raise ConfigError(
-                f'robot {embodiment.name!r} has no task {task!r}; choose one of {", ".join(fitting)}'
+                f'robot {embodiment.name!r} has no task {task!r}; '
+                f'choose one of {", ".join(fitting)}'
             )
         self.embodiment = embodiment
         self._plate = task in (None, 'place')
-        self.model = mujoco.MjModel.from_xml_string(
-            scene_mjcf(embodiment, timestep, self._plate)
-        )
+        self.model = mujoco.MjModel.from_xml_string(scene_mjcf(embodiment, timestep, self._plate))
         self.data = mujoco.MjData(self.model)
         self._arm, self._base = None, None
         if embodiment.kind == 'arm':
@@ -87,7 +86,8 @@ class World:
         else:
             self._base = Base(self.model, self.data, embodiment)
         self._referee = Referee(self.model, self.data, embodiment, self._plate)
-        self._render_backend, self._renderer = render_backend, None
+        self._render_backend = render_backend
+        self._renderer: Renderer | None = None
         self.reset(seed)
 
     def reset(self, seed: int | None = None) -> None:
@@ -305,7 +305,9 @@ class World:
 
     def _need_arm(self) -> Arm:
         if self._arm is None:
-            raise ConfigError(f'robot {self.embodiment.name!r} is a base: it has no joints to move')
+            raise ConfigError(
+                f'robot {self.embodiment.name!r} is a base: it has no joints to move'
+            )
         return self._arm
 
     def _need_base(self) -> Base:
