@@ -103,6 +103,20 @@ def test_the_gripper_closes_at_its_own_speed(name):
     assert world.gripper_finger_position == pytest.approx(gripper.closed, abs=1e-3)
 
 
+@pytest.mark.parametrize('name', ARMS)
+def test_fingers_move_as_one(name):
+    """2 N on one finger, held by the servos in mid-stroke, moves both alike."""
+    world = make(name)
+    world.set_gripper_target(0.5)
+    world.step(1.0)
+    first, second = (finger['name'] for finger in world.embodiment.gripper.fingers)
+    world.data.joint(first).qfrc_applied[0] = -2.0
+    world.step(1.0)
+    left, right = (float(world.data.joint(finger).qpos[0]) for finger in (first, second))
+    assert left < world.embodiment.gripper.finger_position(0.5) - 2e-4
+    assert left == pytest.approx(right, abs=2e-4)
+
+
 def test_pwm_moves_the_gripper_to_its_end_stops():
     """250 of 885, the driver's default, closes the WidowX's fingers in under two seconds."""
     world = make('widowx')

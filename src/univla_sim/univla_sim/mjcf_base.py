@@ -37,7 +37,6 @@ def add_base(root: Element, embodiment: Embodiment) -> None:
         caster = SubElement(body, 'geom', type='sphere', size='0.015', rgba='0.5 0.5 0.5 1')
         caster.set('pos', numbers((x, y, height)))
         caster.set('mass', '0.01')
-        caster.set('friction', '0 0 0')
         caster.set('condim', '1')
         caster.set('priority', '1')
     for joint, side in zip(wheels['joints'], (half_track, -half_track), strict=True):
