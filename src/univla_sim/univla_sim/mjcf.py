@@ -135,7 +135,8 @@ def _add_fingers(root: Element, embodiment: Embodiment) -> list[str]:
         _add_finger_actuators(root, finger['name'], gripper, document['simulation'])
     first, *others = (finger['name'] for finger in gripper.fingers)
     for other in others:
-        SubElement(section(root, 'equality'), 'joint', joint1=first, joint2=other)
+        mimic = SubElement(section(root, 'equality'), 'joint', joint1=first, joint2=other)
+        mimic.attrib.update(solref='0.004 1', solimp='0.99 0.999 0.001')
     return [moving_link(finger['name']) for finger in gripper.fingers]
 
 
