@@ -26,21 +26,30 @@ REAL_WORLD_WINDOW = 8
 
 def check_arithmetic(folder: Path, rows: Rows) -> None:
     """Compare `ensembling.npz` and `unnorm.npz`."""
-    with rows.archive('ensembling', folder / 'ensembling.npz') as archive:
-        names = [name.removesuffix('_chunks') for name in archive.names if 'chunks' in name]
-        for name in names:
-            with rows.section(f'ensembling/{name}_out'):
-                got = _ensembled(archive, name)
-                rows.against('ensembling', archive, f'{name}_out', got, ENSEMBLING)
-        rows.require('ensembling', bool(names), '*_chunks')
-        with rows.section('ensembling/r2r_actions'):
-            chunks = archive['r2r_logits']
-            ensembler = TemporalEnsembler(chunks.shape[1])
-            actions = [ensembler.step(softmax(chunk)).argmax() for chunk in chunks]
-            rows.against('ensembling', archive, 'r2r_actions', actions)
-    with rows.archive('unnorm', folder / 'unnorm.npz') as archive:
-        _check_bounds(rows, archive)
-        _check_moments(rows, archive)
+    rows.archive(
+        'ensembling',
+        folder / 'ensembling.npz',
+        lambda archive: _check_ensembling(rows, archive),
+    )
+    rows.archive('unnorm', folder / 'unnorm.npz', lambda archive: _check_rules(rows, archive))
+
+
+def _check_ensembling(rows: Rows, archive: Archive) -> None:
+    names = [name.removesuffix('_chunks') for name in archive.names if 'chunks' in name]
+    for name in names:
+        with rows.section(f'ensembling/{name}_out'):
+            got = _ensembled(archive, name)
+            rows.against('ensembling', archive, f'{name}_out', got, ENSEMBLING)
+    rows.require('ensembling', bool(names), '*_chunks')
+    chunks = archive['r2r_logits']
+    ensembler = TemporalEnsembler(chunks.shape[1])
+    actions = [ensembler.step(softmax(chunk)).argmax() for chunk in chunks]
+    rows.against('ensembling', archive, 'r2r_actions', actions)
+
+
+def _check_rules(rows: Rows, archive: Archive) -> None:
+    _check_bounds(rows, archive)
+    _check_moments(rows, archive)
 
 
 def _ensembled(archive: Archive, name: str) -> np.ndarray:

@@ -22,6 +22,7 @@ from univla_ros.conformance.rows import Archive
 from univla_ros.conformance.rows import Rows
 
 GROUP = 'decoders'
+FULL_SIZE = 'full size'
 NUM_HEADS = 4
 TOLERANCE = 1e-5
 FULL_TOLERANCE = 1e-4
@@ -32,22 +33,26 @@ HEAD_FILE = re.compile(r'(\w+)_w(\d+)')
 def check_heads(folder: Path, rows: Rows) -> None:
     """Compare everything in `decoders/`."""
     folder = folder / 'decoders'
+    rows.archive(GROUP, folder / 'io.npz', lambda archive: _check_folder(folder, rows, archive))
+    rows.archive(
+        FULL_SIZE,
+        folder / 'full_size_outputs.npz',
+        lambda archive: _check_full_size(rows, archive),
+    )
+
+
+def _check_folder(folder: Path, rows: Rows, archive: Archive) -> None:
     files = sorted(folder.glob('*.safetensors'))
-    with rows.archive(GROUP, folder / 'io.npz') as archive:
-        blocks = [(BLOCK_FILE.fullmatch(path.stem), path) for path in files]
-        heads = [(HEAD_FILE.fullmatch(path.stem), path) for path in files]
-        for match, path in blocks:
-            if match:
-                with rows.section(f'{GROUP}/{path.name}'), torch.inference_mode():
-                    _check_block(rows, archive, path, match[1])
-        for match, path in heads:
-            if match:
-                with rows.section(f'{GROUP}/{path.name}'), torch.inference_mode():
-                    _check_head(rows, archive, path, match[1], int(match[2]))
-        rows.require(GROUP, any(match for match, _ in blocks), 'mapblock_*.safetensors')
-        rows.require(GROUP, any(match for match, _ in heads), '*_w*.safetensors')
-    with rows.archive('full size', folder / 'full_size_outputs.npz') as archive:
-        _check_full_size(rows, archive)
+    blocks = [(match, path) for path in files if (match := BLOCK_FILE.fullmatch(path.stem))]
+    heads = [(match, path) for path in files if (match := HEAD_FILE.fullmatch(path.stem))]
+    for match, path in blocks:
+        with rows.section(f'{GROUP}/{path.name}'), torch.inference_mode():
+            _check_block(rows, archive, path, match[1])
+    for match, path in heads:
+        with rows.section(f'{GROUP}/{path.name}'), torch.inference_mode():
+            _check_head(rows, archive, path, match[1], int(match[2]))
+    rows.require(GROUP, bool(blocks), 'mapblock_*.safetensors')
+    rows.require(GROUP, bool(heads), '*_w*.safetensors')
 
 
 def _check_block(rows: Rows, archive: Archive, path: Path, variant: str) -> None:
@@ -96,7 +101,7 @@ def _check_full_size(rows: Rows, archive: Archive) -> None:
         head = _full_head(match[1], horizon, action_dim)
         _draw(head, int(archive['seed_weights_base']) + horizon)
         with torch.inference_mode():
-            rows.against('full size', archive, key, head(*tensors), FULL_TOLERANCE)
+            rows.against(FULL_SIZE, archive, key, head(*tensors), FULL_TOLERANCE)
 
 
 def _full_head(name: str, horizon: int, action_dim: int) -> DecoderHead:

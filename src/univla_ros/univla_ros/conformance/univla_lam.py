@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,8 @@ UNCONTROLLED_LOG_CODES = 32
 def check_lam(folder: Path, rows: Rows) -> None:
     """Compare `lam_stage1/` and `lam_stage2/`."""
     for name in ('lam_stage1', 'lam_stage2'):
-        with rows.archive(name, folder / name / 'io.npz') as archive, torch.inference_mode():
-            settings = read_json(folder / name / 'config.json')
-            model = LatentActionModel.from_checkpoint(
-                folder / name / 'lam.ckpt', _config(settings), device='cpu', official_mask=True
-            )
-            _check_stage(rows, archive, model, name)
+        check = partial(_check_stage, rows, folder / name)
+        rows.archive(name, folder / name / 'io.npz', check)
 
 
 def _config(values: dict[str, Any]) -> LamConfig:
@@ -53,7 +50,15 @@ def _config(values: dict[str, Any]) -> LamConfig:
     )
 
 
-def _check_stage(rows: Rows, archive: Archive, model: LatentActionModel, group: str) -> None:
+@torch.inference_mode()
+def _check_stage(rows: Rows, folder: Path, archive: Archive) -> None:
+    group = folder.name
+    model = LatentActionModel.from_checkpoint(
+        folder / 'lam.ckpt',
+        _config(read_json(folder / 'config.json')),
+        device='cpu',
+        official_mask=True,
+    )
     frames = archive['videos_u8']
     videos = torch.from_numpy(frames).float() / 255.0
     text = None

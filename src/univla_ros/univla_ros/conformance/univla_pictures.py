@@ -30,18 +30,25 @@ ARRAY = re.compile(
 
 def check_pictures(folder: Path, rows: Rows) -> None:
     """Compare `image_processor.npz` and `center_crop_tf.npz`."""
-    with rows.archive('image processor', folder / 'image_processor.npz') as archive:
-        settings = read_json(folder / 'image_processor.json')
-        found = False
-        for name in archive.names:
-            match = ARRAY.fullmatch(name)
-            if match:
-                found = True
-                _check_processed(rows, archive, settings, match)
-        rows.require('image processor', found, 'img*')
-    with rows.archive('centre crop', folder / 'center_crop_tf.npz') as archive:
-        _check_crops(rows, archive)
-        _check_libero(rows, archive)
+    rows.archive(
+        'image processor',
+        folder / 'image_processor.npz',
+        lambda archive: _check_processor(folder, rows, archive),
+    )
+    rows.archive(
+        'centre crop',
+        folder / 'center_crop_tf.npz',
+        lambda archive: _check_crops(rows, archive),
+    )
+
+
+def _check_processor(folder: Path, rows: Rows, archive: Archive) -> None:
+    settings = read_json(folder / 'image_processor.json')
+    matches = [match for name in archive.names if (match := ARRAY.fullmatch(name))]
+    for match in matches:
+        with rows.section(f'image processor/{match[0]}'):
+            _check_processed(rows, archive, settings, match)
+    rows.require('image processor', bool(matches), 'img*')
 
 
 def _check_processed(
@@ -80,6 +87,7 @@ def _check_crops(rows: Rows, archive: Archive) -> None:
         # Above TensorFlow's own float error of 1e-5.
         rows.against('centre crop', archive, f'{stem}_out_float_sub8', small, 5e-5)
     rows.require('centre crop', bool(inputs), 'crop*_in')
+    _check_libero(rows, archive)
 
 
 def _check_libero(rows: Rows, archive: Archive) -> None:

@@ -35,28 +35,32 @@ SAMPLINGS = {'sample': Sampling(temperature=0.75), 'sampleT3': Sampling(temperat
 
 def check_policy(folder: Path, rows: Rows) -> None:
     """Compare `policy_cases.npz` with the checkpoint in `policy/`."""
-    with rows.archive(GROUP, folder / 'policy_cases.npz') as archive:
-        cases = read_json(folder / 'policy_cases.json')
-        official = _policy(folder, official_tokens=True)
-        planner = _policy(folder, official_tokens=False)
-        decoder = _decoder(folder, cases, archive)
-        ensembler = TemporalEnsembler(cases['window'])
-        for case in cases['cases']:
-            prefix = f'c{case["case"]}_'
-            with rows.section(f'{GROUP}/{prefix}*'):
-                generated = _check_case(rows, archive, official, case)
-                _check_plan(rows, archive, planner, case)
-                latent = _latent_action(official, generated)
-                raw = decoder.predict(latent)
-                rows.against(GROUP, archive, f'{prefix}decoder_raw', raw, FEATURES)
-                action = decoder.to_robot_units(ensembler.step(raw))
-                rows.against(GROUP, archive, f'{prefix}ensembled_action', action, FEATURES)
-        for name in ('vision_features', 'projected', 'pixel_values'):
-            found = any(f'c{case["case"]}_{name}' in archive for case in cases['cases'])
-            rows.require(GROUP, found, f'c*_{name}')
-        _check_quirks(rows, archive, official)
-        with rows.section('training/train_*'):
-            _check_training(rows, archive, official, decoder)
+    rows.archive(
+        GROUP, folder / 'policy_cases.npz', lambda archive: _check_archive(folder, rows, archive)
+    )
+
+
+def _check_archive(folder: Path, rows: Rows, archive: Archive) -> None:
+    cases = read_json(folder / 'policy_cases.json')
+    official = _policy(folder, official_tokens=True)
+    planner = _policy(folder, official_tokens=False)
+    decoder = _decoder(folder, cases, archive)
+    ensembler = TemporalEnsembler(cases['window'])
+    for case in cases['cases']:
+        prefix = f'c{case["case"]}_'
+        with rows.section(f'{GROUP}/{prefix}*'):
+            generated = _check_case(rows, archive, official, case)
+            _check_plan(rows, archive, planner, case)
+            raw = decoder.predict(_latent_action(official, generated))
+            rows.against(GROUP, archive, f'{prefix}decoder_raw', raw, FEATURES)
+            action = decoder.to_robot_units(ensembler.step(raw))
+            rows.against(GROUP, archive, f'{prefix}ensembled_action', action, FEATURES)
+    for name in ('vision_features', 'projected', 'pixel_values'):
+        found = any(f'c{case["case"]}_{name}' in archive for case in cases['cases'])
+        rows.require(GROUP, found, f'c*_{name}')
+    _check_quirks(rows, archive, official)
+    with rows.section('training/train_*'):
+        _check_training(rows, archive, official, decoder)
 
 
 def _policy(folder: Path, *, official_tokens: bool) -> UnivlaPolicy:
