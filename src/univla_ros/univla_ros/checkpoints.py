@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import importlib.util
 import shutil
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from univla_core.embodiment import robot_names
 from univla_core.parameters import read_yaml
 from univla_core.paths import checkpoint_folders
 from univla_core.paths import checkpoint_path
+from univla_core.paths import config_directory
 
 #: Name of the small random checkpoint that stands in until trained weights exist.
 UNTRAINED = 'untrained'
@@ -29,7 +32,8 @@ def ensure_checkpoint(name: str) -> Path:
     with (folder / '.lock').open('w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         target = folder / UNTRAINED
-        if not (target / 'config.json').is_file():
+        made_by = target / 'made_by.txt'
+        if not made_by.is_file() or made_by.read_text() != _recipe():
             _write_untrained(target)
     return target
 
@@ -47,5 +51,17 @@ def _write_untrained(target: Path) -> None:
     unfinished = target.with_name(f'.{target.name}.part')
     shutil.rmtree(unfinished, ignore_errors=True)
     write_checkpoint(unfinished, [spec_for(load_embodiment(name)) for name in robot_names()])
+    (unfinished / 'made_by.txt').write_text(_recipe())
     shutil.rmtree(target, ignore_errors=True)
     unfinished.rename(target)
+
+
+def _recipe() -> str:
+    """Hash of all that decides the untrained weights: another recipe makes them anew."""
+    package = importlib.util.find_spec('univla_models')
+    folder = Path(package.submodule_search_locations[0])
+    robots = sorted((config_directory() / 'robots').glob('*.yaml'))
+    digest = hashlib.sha256()
+    for path in (*sorted(folder.glob('synthetic*.py')), *robots):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
