@@ -90,7 +90,8 @@ class ChunkController:
         if self._joint_time is not None and time <= self._joint_time:
             if time > self._joint_time - 0.5:
                 return 'joint state is older than the one before'
-            self._on_clock_jump()
+            self._on_clock_jump(time)
+            self._last_time = None
         self._joint_time, self._newest_joints = time, positions
         self._clock_jumped = False
         self._measured.add(time, positions)
@@ -217,46 +218,43 @@ class ChunkController:
         self._fault, self._reason = '', ''
         if self._mode is Mode.IDLE:
             return None
+        was_anchored = self._anchored
         reanchored = self._anchor(time)
         if not self._anchored:
             self._find_fault(time)
             return None
-        if elapsed is not None and elapsed > 0.0:
-            plan = self._executable(time)
-            self._source = 'policy' if plan else 'hold'
+        plan = self._executable(time) if was_anchored else None
+        self._source = 'policy' if plan else 'hold'
+        if elapsed > 0.0:
             self._move(time, min(elapsed, self._period), plan)
-        else:
-            plan = None
-            self._source = 'hold'
         command = self._command(time, plan, reanchored)
         self._sent += 1
         if self._arm:
             self._commanded.add(time, command.positions)
         return command
 
-    def _elapsed(self, time: float) -> float | None:
-        """Time since the last tick [s]; None on the first, one period when the clock jumped."""
+    def _elapsed(self, time: float) -> float:
+        """Time since the last tick [s]; one period if there was none or the clock jumped."""
         last, self._last_time = self._last_time, time
         if last is None:
-            return None
+            return self._period
         elapsed = time - last
         if elapsed < 0.0:
-            self._on_clock_jump()
+            self._on_clock_jump(time)
             return self._period
         if elapsed > 0.0:
             old = self._interval
             self._interval = elapsed if math.isnan(old) else old + 0.05 * (elapsed - old)
         return elapsed
 
-    def _on_clock_jump(self) -> None:
+    def _on_clock_jump(self, time: float) -> None:
         """Nothing stamped before a backward jump can be placed in time any more."""
         self._jumps += 1
         self._clock_jumped = True
         self._measured.reset()
         self._commanded.reset()
-        self._joint_time, self._plan, self._last_time = None, None, None
-        self._apart_since = None
-        self._quiet_since = -math.inf
+        self._joint_time, self._plan, self._apart_since = None, None, None
+        self._last_time = self._quiet_since = time
 
     def _anchor(self, time: float) -> bool:
         """Start from the measured joints; again if the arm is found elsewhere at rest."""
@@ -270,7 +268,7 @@ class ChunkController:
         return self._anchored and self._arm and self._found_elsewhere(time)
 
     def _found_elsewhere(self, time: float) -> bool:
-        """Whether command and joints stayed apart at rest; then the command moves to the joints."""
+        """Whether command and joints stayed apart at rest; the command then moves there."""
         fresh = self._joint_age(time) <= self._config.joint_state_timeout_s
         if not (fresh and self._source == 'hold' and self._joints.at_rest):
             self._apart_since = None
@@ -311,7 +309,10 @@ class ChunkController:
             )
         elif self._mode is Mode.POLICY and self._silent(time):
             self._fault = 'no_chunk'
-            self._reason = f'no usable chunk for more than {config.chunk_timeout_s} s; check policy and decoder'
+            self._reason = (
+                f'no usable chunk for more than {config.chunk_timeout_s} s; '
+                'check policy and decoder'
+            )
 
     def _silent(self, time: float) -> bool:
         used_up = self._plan is None or time > self._plan.chunk.end

@@ -88,7 +88,7 @@ class JointLimiter:
     ) -> None:
         """Move one tick of `dt` [s] towards the reference, each array (n,)."""
         columns = (positions.tolist(), velocities.tolist(), accelerations.tolist())
-        for axis, target in enumerate(zip(*columns)):
+        for axis, target in enumerate(zip(*columns, strict=True)):
             self._accept(axis, self._next(axis, self._inside(axis, target), dt))
 
     def brake(self, dt: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
 
 import numpy as np
 from univla_core.embodiment import Embodiment
@@ -143,7 +142,7 @@ class CartesianReference:
             reach: How far from them each joint can get until then (n,) [rad]; a solution
                 beyond is another branch and is approached by that much only.
         """
-        target, twist, second_twist = self.pose_motion(time)
+        target, twist, _ = self.pose_motion(time)
         solution = self._solve(target)
         step = solution - joints
         share = float(np.max(np.abs(step) / reach))
@@ -178,7 +177,7 @@ class CartesianReference:
         return result.joints
 
 
-Motion = Union[JointReference, CartesianReference]
+Motion = JointReference | CartesianReference
 
 
 class TwistReference:

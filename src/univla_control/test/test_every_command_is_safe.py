@@ -1,0 +1,110 @@
+"""Whatever comes in, every command is finite and inside every limit."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import Phase
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+from univla_core.embodiment import robot_names
+
+from univla_control import check_commands
+
+PERIOD = 1.0 / 60.0
+SLOW = os.environ.get('UNIVLA_SLOW') == '1'
+HOSTILE = settings(
+    max_examples=300 if SLOW else 40,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking takes minutes
+    database=None,
+    derandomize=not SLOW,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+SCALES = st.sampled_from([1e-3, 0.02, 0.1, 0.5, 2.0, 30.0, 1e6, 1e300])
+EVENTS = st.one_of(
+    st.tuples(st.just('chunk'), st.integers(0, 2**32 - 1), SCALES, st.floats(-0.2, 1.0)),
+    st.tuples(st.just('poison'), st.integers(0, 2**32 - 1), SCALES, st.floats(0.0, 0.3)),
+    st.tuples(st.just('instruction'), st.integers(0, 2)),
+    st.tuples(st.just('silence'), st.integers(20, 60)),
+    st.tuples(st.just('no joints'), st.integers(1, 40)),
+    st.tuples(st.just('clock'), st.floats(-5.0, -0.01)),
+    st.tuples(st.just('late tick'), st.floats(0.02, 0.4)),
+)
+
+
+def play(robot, event, rng, space):
+    """One event, then a few ticks."""
+    kind = event[0]
+    if kind in ('chunk', 'poison'):
+        count = len(robot.embodiment.action_names(space))
+        rng = np.random.default_rng(event[1])
+        rows = event[2] * rng.uniform(-1.0, 1.0, (int(rng.integers(1, 10)), count))
+        if space == 'joint_position' and rng.random() < 0.7:
+            rows[:, : robot.embodiment.axis_count] += robot.joints
+        if kind == 'poison':
+            rows[rng.integers(len(rows)), rng.integers(count)] = rng.choice([np.nan, np.inf])
+        robot.send(rows, space, age=event[3], step=float(rng.choice([0.02, 0.1, 0.2])))
+    elif kind == 'instruction':
+        robot.controller.set_instruction(['', 'reach', 'lift'][event[1]], robot.time)
+    elif kind == 'silence':
+        robot.tick(event[1])
+    elif kind == 'no joints':
+        robot.alive = False
+        robot.tick(event[1])
+        robot.alive = True
+    else:
+        robot.time += event[1]
+    robot.tick(int(rng.integers(1, 12)))
+
+
+@pytest.mark.parametrize('name', robot_names())
+@HOSTILE
+@given(
+    events=st.lists(EVENTS, min_size=4, max_size=12),
+    seed=st.integers(0, 2**32 - 1),
+    rapid=st.booleans(),
+)
+def test_every_command_is_finite_and_inside_the_limits(drive, name, events, seed, rapid):
+    """Position, velocity, acceleration by finite differences; jerk as well."""
+    robot = drive(name)
+    rng = np.random.default_rng(seed)
+    robot.tick(3)
+    for event in events:
+        space = str(rng.choice(robot.embodiment.action_spaces))
+        play(robot, event, rng, space)
+        if rapid and event[0] == 'chunk':
+            play(robot, event, rng, space)
+    robot.tick(90)
+    openings = [c.gripper_opening for c in robot.commands]
+    gripper = np.array(openings, dtype=float) if robot.embodiment.gripper else None
+    report = check_commands(robot.embodiment, robot.stream, PERIOD, gripper)
+    assert report.ok, str(report)
+    order = 3 if robot.embodiment.kind == 'arm' else 2
+    jerk = np.abs(np.diff(robot.stream, order, axis=0)) / PERIOD**order
+    assert (jerk <= robot.embodiment.limits.jerk * (1.0 + 1e-5)).all()
+    assert robot.controller.at_rest, 'after 1.5 s of silence everything stands still'
+
+
+@pytest.mark.parametrize('side', [-1.0, 1.0])
+def test_start_outside_the_limits_moves_inwards_only(drive, side):
+    """The sleep posture of an arm may lie beyond the share of the range that is used."""
+    embodiment = drive('widowx').embodiment
+    limits = embodiment.limits
+    end = limits.upper if side > 0 else limits.lower
+    start = np.where(np.arange(6) == 1, end + side * 0.05, embodiment.home)
+    robot = drive('widowx', start=start)
+    robot.tick(3)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        robot.send(robot.joints + rng.uniform(-0.5, 0.5, (8, 6)))
+        robot.tick(6)
+    shoulder = side * robot.stream[:, 1]
+    assert shoulder.max() <= side * start[1] + 1e-9
+    first_inside = int(np.argmax(shoulder < side * end[1]))
+    assert first_inside > 0
+    assert (shoulder[first_inside:] <= side * end[1] + 1e-9).all()
