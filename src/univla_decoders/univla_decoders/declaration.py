@@ -113,6 +113,11 @@ class DecoderDeclaration:
                 f'{where}: {len(self.names)} names for actions of {sorted(columns)} dimensions; '
                 'give one name per dimension, in the order of the network'
             )
+        if (self.names[-1] == 'gripper') != (self.gripper != 'none'):
+            raise ConfigError(
+                f'{where}: gripper is {self.gripper!r} but the last name is {self.names[-1]!r}; '
+                'call the last dimension gripper and declare its convention, or neither'
+            )
         if self.scale and len(self.scale) != len(self.names):
             raise ConfigError(f'{where}: scale must give one factor per name')
         if self.rotation == 'rpy' and not action_space(self.action_space).cartesian:

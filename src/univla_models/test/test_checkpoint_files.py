@@ -116,6 +116,7 @@ class Bomb:
         return Path.touch, (Path('exploded'),)
 
 
+@pytest.mark.filterwarnings('ignore:Detected pickle protocol')
 def test_pickled_code_is_never_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({'state_dict': Bomb()}, 'bomb.ckpt')

@@ -4,12 +4,12 @@ import torch
 from univla_core.errors import CheckpointError
 from univla_core.errors import ConfigError
 from univla_core.errors import ShapeError
-from univla_models.lam import LamConfig
 from univla_models.lam import LatentActionModel
-from univla_models.lam import TextSizes
 from univla_models.lam_blocks import SpaceTimeBlock
 from univla_models.lam_blocks import VectorQuantizer
 from univla_models.lam_blocks import sinusoids
+from univla_models.lam_config import LamConfig
+from univla_models.lam_config import TextSizes
 
 TEXT = TextSizes(d_model=12, d_kv=4, d_ff=16, num_layers=1, num_heads=2, vocab_size=20)
 

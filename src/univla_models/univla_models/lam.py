@@ -10,7 +10,6 @@ Source: arXiv:2505.06111; released code `latent_action_model/genie/modules/lam.p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,112 +29,16 @@ from univla_models.lam_blocks import SpaceBlock
 from univla_models.lam_blocks import SpaceTimeBlock
 from univla_models.lam_blocks import Transformer
 from univla_models.lam_blocks import VectorQuantizer
+from univla_models.lam_config import LamConfig
+from univla_models.lam_config import TextSizes
+from univla_models.lam_output import LamOutput
+from univla_models.lam_output import Quantized
 from univla_models.vision import VisionTransformer
 from univla_models.vision import hub_dino_config
 
 ACTION_TOKENS = 4
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-COMMITMENT = 0.25
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextSizes:
-    """Sizes of the T5 text encoder; defaults are T5-base."""
-
-    d_model: int = 768
-    d_kv: int = 64
-    d_ff: int = 3072
-    num_layers: int = 12
-    num_heads: int = 12
-    vocab_size: int = 32128
-
-
-@dataclass(frozen=True, kw_only=True)
-class LamConfig:
-    """Sizes of a latent action model; defaults are the released ones.
-
-    Attributes:
-        stage: 1 (with language) or 2 (the labeller).
-        dino_image_size: Picture side for which DINOv2's position table was stored [px].
-    """
-
-    stage: int = 2
-    model_dim: int = 768
-    latent_dim: int = 128
-    num_codes: int = 16
-    num_uncontrolled_codes: int = 16
-    encoder_blocks: int = 12
-    decoder_blocks: int = 12
-    num_heads: int = 12
-    dino_dim: int = 768
-    dino_depth: int = 12
-    dino_heads: int = 12
-    dino_image_size: int = 518
-    text: TextSizes = TextSizes()
-
-    def __post_init__(self) -> None:
-        """Refuse a stage that does not exist."""
-        if self.stage not in (1, 2):
-            raise ConfigError(f'latent action model has stages 1 and 2, not {self.stage}')
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quantized:
-    """One branch of codes.
-
-    Attributes:
-        emb: Encoder output before quantisation, (batch, 4, latent_dim).
-        z: Chosen codes, (batch, 4, latent_dim).
-        indices: Their numbers, (batch, 4).
-    """
-
-    emb: Tensor
-    z: Tensor
-    indices: Tensor
-
-    @property
-    def loss(self) -> Tensor:
-        """Mean squared distance to the codes; quantisation and commitment loss in value."""
-        return torch.mean((self.emb - self.z) ** 2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LamOutput:
-    """Everything one pass computes.
-
-    Attributes:
-        patches: DINOv2 features, (batch, 2, patches, dino_dim).
-        encoded: Encoder output, (batch, 2, tokens, model_dim).
-        codes: The codes; in stage 2 the labels.
-        uncontrolled: Stage 2: codes of what the task does not control.
-        decoded: Decoder output, (batch, 1, tokens, dino_dim).
-        recon: Predicted features of the last frame, (batch, 1, patches, dino_dim).
-    """
-
-    patches: Tensor
-    encoded: Tensor
-    codes: Quantized
-    uncontrolled: Quantized | None
-    decoded: Tensor
-    recon: Tensor
-
-    @property
-    def target(self) -> Tensor:
-        """Features of the last frame, (batch, 1, patches, dino_dim)."""
-        return self.patches[:, -1:]
-
-    @property
-    def reconstruction_loss(self) -> Tensor:
-        """Mean squared error of the predicted features."""
-        return torch.mean((self.recon - self.target) ** 2)
-
-    @property
-    def loss(self) -> Tensor:
-        """Value of the training loss."""
-        branches = [branch for branch in (self.codes, self.uncontrolled) if branch is not None]
-        quantisation = sum(((1.0 + COMMITMENT) * branch.loss for branch in branches), start=0.0)
-        return self.reconstruction_loss + quantisation
 
 
 class LatentActionModel(nn.Module):

@@ -22,16 +22,3 @@ class FusedProjector(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(…, vision_dim) → (…, llm_dim)."""
         return self.fc3(F.gelu(self.fc2(F.gelu(self.fc1(features)))))
-
-
-class PlainProjector(nn.Module):
-    """Two linear layers with exact GELU between, for one vision transformer."""
-
-    def __init__(self, vision_dim: int, llm_dim: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(vision_dim, llm_dim)
-        self.fc2 = nn.Linear(llm_dim, llm_dim)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(…, vision_dim) → (…, llm_dim)."""
-        return self.fc2(F.gelu(self.fc1(features)))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from univla_core.errors import CheckpointError
 from univla_core.errors import ConfigError
+from univla_core.errors import ObservationError
 from univla_core.latent_action import LatentAction
 from univla_core.norm_stats import DatasetStats
 from univla_core.norm_stats import dataset_stats_from_mapping
@@ -190,13 +191,15 @@ class UnivlaPolicy:
             Four codes, the four hidden states that predicted them and 256 visual states.
 
         Raises:
-            ObservationError: If the instruction is empty or the picture is no uint8 RGB.
+            ObservationError: If the instruction is empty or too long, or the picture is no
+                uint8 RGB.
         """
         image = select_image(images, self.options.camera or None)
         check_image(image)
         history = None if history_codes is None else [int(code) for code in history_codes]
         prompt = build_prompt(instruction, history, self.preset.history)
         ids = self.tokenizer.plan_ids(prompt)
+        self._check_length(ids)
         generated = self.generate(self.pixels(image), ids)
         codes, probabilities = self._codes(ids, generated)
         return LatentAction(
@@ -228,6 +231,15 @@ class UnivlaPolicy:
             lambda logits: choose_token(logits, self._sampling, self._generator),
             banned=(EOS_ID,) if self.options.official_tokens else (),
         )
+
+    def _check_length(self, ids: Sequence[int]) -> None:
+        longest = int(self.network.config.llama['max_position_embeddings'])
+        room = longest - self.network.config.num_patches - NEW_TOKENS
+        if len(ids) > room:
+            raise ObservationError(
+                f'the instruction makes a prompt of {len(ids)} tokens but {room} fit beside the '
+                'picture; say it shorter'
+            )
 
     def _codes(self, ids: Sequence[int], generated: Generated) -> tuple[np.ndarray, np.ndarray]:
         first = self.tokenizer.action_ids[0]

@@ -28,6 +28,7 @@ VIT_LAYOUTS: dict[str, Callable[..., VitConfig]] = {
     'vit_large_patch14_reg4_dinov2.lvd142m': dino_config,
     'vit_so400m_patch14_siglip_224': siglip_config,
 }
+PROJECTOR = 'fused-gelu-mlp'
 VIT_SIZES = ('timm_kwargs', 'fixture_timm_kwargs')
 
 
@@ -43,6 +44,11 @@ class UnivlaConfig:
         """Dimension of the language model."""
         return int(self.llama['hidden_size'])
 
+    @property
+    def num_patches(self) -> int:
+        """Patches of one picture."""
+        return self.vision[0].stored_grid ** 2
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str) -> UnivlaConfig:
         """Read the parsed `config.json`.
@@ -56,6 +62,11 @@ class UnivlaConfig:
         if values.get('model_type', 'openvla') != 'openvla':
             raise CheckpointError(
                 f'{where}: model_type is {values["model_type"]!r}; it must be openvla'
+            )
+        specifier = values.get('arch_specifier', PROJECTOR)
+        if not specifier.endswith(PROJECTOR):
+            raise CheckpointError(
+                f'{where}: arch_specifier is {specifier!r}; only {PROJECTOR} is supported'
             )
         ids = values.get('timm_model_ids', list(VIT_LAYOUTS))
         if list(ids) != list(VIT_LAYOUTS):
@@ -200,7 +211,7 @@ class UnivlaNetwork(nn.Module):
             logits=table,
             prefill=prefill,
             latent=torch.stack(states),
-            visual=prefill[: self.config.vision[0].stored_grid ** 2],
+            visual=prefill[: self.config.num_patches],
         )
 
     def is_unused(self, name: str) -> bool:

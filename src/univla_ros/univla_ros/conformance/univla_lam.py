@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from univla_models.lam import LamConfig
-from univla_models.lam import LamOutput
 from univla_models.lam import LatentActionModel
-from univla_models.lam import Quantized
-from univla_models.lam import TextSizes
+from univla_models.lam_config import LamConfig
+from univla_models.lam_config import TextSizes
+from univla_models.lam_output import LamOutput
+from univla_models.lam_output import Quantized
 
 from univla_ros.conformance.rows import Archive
 from univla_ros.conformance.rows import Rows
