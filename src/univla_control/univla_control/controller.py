@@ -226,12 +226,21 @@ class ChunkController:
         plan = self._executable(time) if was_anchored else None
         self._source = 'policy' if plan else 'hold'
         if elapsed > 0.0:
-            self._move(time, min(elapsed, self._period), plan)
+            self._move(time, self._tick_length(elapsed), plan)
         command = self._command(time, plan, reanchored)
         self._sent += 1
         if self._arm:
             self._commanded.add(time, command.positions)
         return command
+
+    def _tick_length(self, elapsed: float) -> float:
+        """How far the motion goes on in this tick [s].
+
+        The driver gives every command one period, however late the timer was. Commands are
+        therefore whole periods apart, and their differences are the velocities that are meant.
+        Only a tick that follows at once, of a timer that catches up, moves less.
+        """
+        return self._period if elapsed > 0.25 * self._period else elapsed
 
     def _elapsed(self, time: float) -> float:
         """Time since the last tick [s]; one period if there was none or the clock jumped."""

@@ -134,6 +134,9 @@ class JointLimiter:
         after = a + jerk * dt
         if abs(jerk) > self._jerk[axis] or abs(after) > self._acceleration[axis]:
             return None
+        turning = a * after < 0.0  # the speed peaks inside the tick
+        if turning and abs(v - 0.5 * a * a / jerk) > self._velocity[axis]:
+            return None
         return advance(p, v, a, jerk, dt)
 
     def _quick(self, axis: int, target: State, dt: float) -> State | None:
