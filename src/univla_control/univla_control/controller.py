@@ -359,7 +359,7 @@ class ChunkController:
             self._fault = 'unreachable'
             self._reason = (
                 f'the target pose stays {1e3 * motion.unreachable.distance:.0f} mm and '
-                f'{motion.unreachable.angle:.2f} rad away; going as near as possible'
+                f'{motion.unreachable.angle:.2f} rad away; going as near as this posture gets'
             )
 
     def _command(self, time: float, plan: ChunkPlan | None, reanchored: bool = False) -> Command:
