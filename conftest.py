@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import tempfile
@@ -16,6 +17,12 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 if 'ROS_LOG_DIR' not in os.environ:
     _logs = tempfile.TemporaryDirectory(prefix='univla_test_log_')
     os.environ['ROS_LOG_DIR'] = _logs.name
+
+# Mesa's software renderer and triton (part of torch's CUDA build) each bring an LLVM. Triton's
+# import crashes if Mesa's is in the process already, so it goes first here; the nodes of the
+# graph are processes of their own and never have both.
+with contextlib.suppress(ImportError):
+    import triton  # noqa: F401
 
 
 def pytest_configure(config: pytest.Config) -> None:
