@@ -20,7 +20,8 @@ class Drive:
 
     def __init__(self, embodiment: Embodiment, start=None, **config) -> None:
         self.embodiment = embodiment
-        self.controller = ChunkController(embodiment, ControlConfig(**config))
+        self.config = ControlConfig(**config)
+        self.controller = ChunkController(embodiment, self.config)
         self.time = 1.0
         self.joints = np.array(embodiment.home if start is None else start, dtype=float)
         self.alive = True  # whether joint states are published

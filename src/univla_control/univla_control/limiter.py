@@ -132,7 +132,7 @@ class JointLimiter:
         p, v, a = self._states[axis]
         jerk = _quintic_jerk(self._states[axis], target, self.look_ahead_s + dt, dt)
         after = a + jerk * dt
-        if abs(jerk) > self._jerk[axis] or abs(after) > self._acceleration[axis]:
+        if abs(jerk) > self._jerk[axis]:
             return None
         turning = a * after < 0.0  # the speed peaks inside the tick
         if turning and abs(v - 0.5 * a * a / jerk) > self._velocity[axis]:
