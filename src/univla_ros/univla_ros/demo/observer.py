@@ -12,7 +12,7 @@ from sensor_msgs.msg import Image
 from univla_core.embodiment import Embodiment
 from univla_msgs.msg import ControlState
 from univla_msgs.msg import LatentAction as LatentActionMsg
-from univla_ros.command_recorder import record_commands
+from univla_ros.command_recorder import CommandRecorder
 from univla_ros.conversions import seconds_from_msg
 from univla_ros.images import image_from_msg
 from univla_ros.qos import STATUS
@@ -32,11 +32,14 @@ class RobotObserver:
         frames: Annotated pictures, (stamp [s], RGB).
         chain_latencies: Camera stamp to first driver command, one per executed chunk [s].
         plans: Codes of each plan.
+        commands: Driver commands of the recorded time, filled in at the end.
+        stalls: When the machine stood still, (start, end) [s], filled in at the end.
     """
 
     def __init__(self, node: Node, embodiment: Embodiment, leader: str) -> None:
         self.embodiment = embodiment
-        self.commands = record_commands(node, embodiment)
+        self.commands = CommandRecorder()
+        self.stalls: list[tuple[float, float]] = []
         self.frames: list[tuple[float, np.ndarray]] = []
         self.plans: list[tuple[int, ...]] = []
         self.plan_times: list[float] = []
@@ -69,8 +72,6 @@ class RobotObserver:
         self.plan_latencies.clear()
         self.chain_latencies.clear()
         self.faults.clear()
-        self.commands.times.clear()
-        self.commands.values.clear()
         self.recording = True
 
     def _on_image(self, msg: Image) -> None:

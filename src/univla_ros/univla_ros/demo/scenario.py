@@ -15,7 +15,9 @@ from rclpy.node import Node
 from std_msgs.msg import String
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import UnivlaError
+from univla_ros.demo.command_log import CommandLog
 from univla_ros.demo.observer import RobotObserver
+from univla_ros.demo.stall_watch import StallWatch
 from univla_ros.graph import NodeDescription
 from univla_ros.graph import build_graph
 from univla_ros.graph import build_together
@@ -82,8 +84,17 @@ def play(scenario: Scenario, progress: Progress) -> dict[str, RobotObserver]:
         node = rclpy.create_node('demo_observer')
         robots = [load_embodiment(name) for name in scenario.robots]
         observers = {r.name: RobotObserver(node, r, scenario.robots[0]) for r in robots}
-        with Supervisor(scenario.graph(), scenario.log_directory) as supervisor:
-            _Director(node, supervisor, scenario, observers, progress).run()
+        path = scenario.log_directory / 'commands.npz'
+        with (
+            StallWatch() as watch,
+            CommandLog(path, scenario.robots) as log,
+            Supervisor(scenario.graph(), scenario.log_directory) as supervisor,
+        ):
+            begin, end = _Director(node, supervisor, scenario, observers, progress).run()
+            stalls = watch.stop()
+            for name, commands in log.stop().items():
+                observers[name].commands = commands.between(begin, end)
+                observers[name].stalls = stalls
         return observers
     finally:
         rclpy.try_shutdown()
@@ -108,8 +119,8 @@ class _Director:
         self._topic = f'/{scenario.robots[0]}/instruction'
         self._publisher = node.create_publisher(String, self._topic, EVENT)
 
-    def run(self) -> None:
-        """Wait for the graph, say the instruction, record."""
+    def run(self) -> tuple[float, float]:
+        """Wait for the graph, say the instruction, record; returns when [s, system time]."""
         listeners = sum('instruction' in _hears(n) for n in self._scenario.graph())
         self._until(
             lambda: self._node.count_subscribers(self._topic) >= listeners
@@ -121,14 +132,13 @@ class _Director:
         self._until(self._all_moving, 30.0, 'waiting for the first plan')
         for observer in self._observers.values():
             observer.forget()
-        begin = time.monotonic()
-        while time.monotonic() - begin < self._scenario.duration_s:
+        begin = time.time()
+        while time.time() - begin < self._scenario.duration_s:
             self._spin()
-            self._progress(
-                'running', (time.monotonic() - begin) / self._scenario.duration_s
-            )
+            self._progress('running', (time.time() - begin) / self._scenario.duration_s)
         for observer in self._observers.values():
             observer.recording = False
+        return begin, time.time()
 
     def _all_moving(self) -> bool:
         return all(
@@ -145,8 +155,10 @@ class _Director:
             if waited > patience_s:
                 raise DemoError(f'{what} took more than {patience_s:.0f} s\n{self._logs()}')
 
-    def _spin(self) -> None:
-        self._executor.spin_once(timeout_sec=0.05)
+    def _spin(self, duration_s: float = 0.1) -> None:
+        until = time.monotonic() + duration_s
+        while time.monotonic() < until:
+            self._executor.spin_once(timeout_sec=0.02)
         ended = self._supervisor.ended()
         if ended:
             raise DemoError(f'{ended[0].name} ended unexpectedly\n{_tail(ended[0].log)}')

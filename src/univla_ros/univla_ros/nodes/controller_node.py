@@ -66,6 +66,7 @@ class ControllerNode(SuiteNode):
     def __init__(self, **arguments: Any) -> None:
         super().__init__('controller_node', **arguments)
         self._command: Command | None = None
+        self._last_tick = 0.0
         self._bad_chunks = 0
         self._bad_states = 0
         self._other_publishers: list[str] = []
@@ -135,6 +136,10 @@ class ControllerNode(SuiteNode):
         self.destroy_publisher(self._state_publisher)
 
     def _tick(self) -> None:
+        now = time.monotonic()
+        if now - self._last_tick < 0.5 * self._period_s:
+            return  # a timer that catches up: commands stay a period apart
+        self._last_tick = now
         command = self._controller.step(self.now())
         if command is None or self._driver.waiting_for or self._other_publishers:
             return
@@ -202,7 +207,8 @@ class ControllerNode(SuiteNode):
 
     def _look_for_other_publishers(self) -> None:
         """Stop sending while someone else commands the robot; resume from the measured pose."""
-        others = self._driver.other_publishers()
+        crowded = any(self.count_publishers(topic) > 1 for topic in self._driver.command_topics)
+        others = self._driver.other_publishers() if crowded else []
         if others and not self._other_publishers:
             self.get_logger().error(
                 f'{", ".join(others)} commands the robot too; holding until it stops'
