@@ -13,10 +13,10 @@ from geometry_msgs.msg import TwistStamped
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 from univla_core.embodiment import Embodiment
 from univla_core.errors import ConfigError
+
 from univla_ros.drivers.driver import driver_topic
 
 
@@ -36,6 +36,11 @@ class CommandRecorder:
         """Take one command in."""
         self.times.append(1e-9 * info['source_timestamp'])
         self.values.append(np.array(values, dtype=float))
+
+    def between(self, begin: float, end: float) -> CommandRecorder:
+        """The commands published from `begin` to `end` [s, system time]."""
+        chosen = [i for i, time in enumerate(self.times) if begin <= time <= end]
+        return CommandRecorder([self.times[i] for i in chosen], [self.values[i] for i in chosen])
 
     def gaps(self) -> np.ndarray:
         """Times between commands [s], shape (n - 1,)."""
@@ -76,17 +81,23 @@ def _tap(embodiment: Embodiment) -> tuple[type, str, Callable[[Any], Any]]:
         if embodiment.driver.get('stamped', True):
             return TwistStamped, topic, lambda msg: (msg.twist.linear.x, msg.twist.angular.z)
         return Twist, topic, lambda msg: (msg.linear.x, msg.angular.z)
-    raise ConfigError(f'driver adapter {adapter!r} has no command topic to record')
+    raise ConfigError(f'driver adapter {adapter!r} is unknown here; add its command topic')
 
 
 def _airbot_tap(embodiment: Embodiment) -> tuple[type, str, Callable[[Any], Any]]:
-    names = {'airbot_ros2_interface': 'joint_cmd', 'airbot_ros1': 'set_target_joint_q'}
-    profile = embodiment.driver['profile']
-    if profile in names:
-        topic = driver_topic(embodiment, names[profile], names[profile])
-        return JointState, topic, lambda msg: msg.position
-    if profile == 'forward_controller':
-        count = embodiment.axis_count
-        topic = '/arm_forward_position_controller/commands'
-        return Float64MultiArray, topic, lambda msg: msg.data[:count]
-    raise ConfigError(f'profile {profile!r} has no command topic to record')
+    from univla_ros.drivers.airbot import COMMAND_TOPICS
+    from univla_ros.drivers.airbot import command_topic
+
+    topics = COMMAND_TOPICS[embodiment.driver['profile']]
+    if not topics:
+        raise ConfigError(
+            f'profile {embodiment.driver["profile"]!r} has no command topic to record; '
+            'choose a profile with topics'
+        )
+    kind, name = topics[0]
+    count = embodiment.axis_count
+    return (
+        kind,
+        command_topic(embodiment, name),
+        lambda msg: msg.position if kind is JointState else msg.data[:count],
+    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from nav_msgs.msg import Odometry
@@ -11,8 +13,11 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from univla_core.embodiment import Embodiment
 from univla_core.errors import ObservationError
+
 from univla_ros.conversions import joint_positions_from_msg
 from univla_ros.conversions import seconds_from_msg
+from univla_ros.drivers.driver import state_gripper_joint
+from univla_ros.drivers.driver import state_joint_names
 from univla_ros.qos import SENSOR
 
 
@@ -57,50 +62,66 @@ class RobotStateSource:
         self._embodiment = embodiment
         self._on_state = on_state
         self._on_problem = on_problem
-        names = embodiment.driver.get('state_joint_names', embodiment.axis_names)
-        self._names = tuple(names)
+        self._opening: float | None = None
         self.dropped = 0
-        if embodiment.kind == 'arm':
-            self._subscription = node.create_subscription(
-                JointState, 'joint_states', self._on_joint_state, SENSOR
-            )
-        else:
-            self._subscription = node.create_subscription(
-                Odometry, 'odom', self._on_odometry, SENSOR
-            )
+        arm = embodiment.kind == 'arm'
+        topics: list[tuple[type, str, Callable[[Any], None]]] = [
+            (JointState, 'joint_states', self._on_joint_state)
+            if arm
+            else (Odometry, 'odom', self._on_odometry)
+        ]
+        if embodiment.driver['adapter'] == 'airbot':
+            topics += self._airbot_gripper_topics()
+        self._subscriptions = [node.create_subscription(*topic, SENSOR) for topic in topics]
 
     def close(self) -> None:
         """Stop listening."""
-        self._node.destroy_subscription(self._subscription)
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
 
     def _on_joint_state(self, msg: JointState) -> None:
         try:
-            state = robot_state_from_msg(msg, self._embodiment, self._names)
+            state = robot_state_from_msg(msg, self._embodiment)
+            self._remember(opening_from_msg(msg, self._embodiment))
         except ObservationError as error:
-            self.dropped += 1
-            self._on_problem(str(error))
+            self._drop(str(error))
             return
         if state is not None:
-            self._on_state(state)
+            self._on_state(dataclasses.replace(state, opening=self._opening))
 
     def _on_odometry(self, msg: Odometry) -> None:
         twist, place = msg.twist.twist, msg.pose.pose
         q = place.orientation
         heading = np.arctan2(2.0 * (q.w * q.z + q.x * q.y), 1.0 - 2.0 * (q.y * q.y + q.z * q.z))
         axes = np.array([twist.linear.x, twist.angular.z])
-        if not np.isfinite(axes).all() or not np.isfinite(heading):
-            self.dropped += 1
-            self._on_problem('odometry is not finite; the base driver sends NaN')
-            return
         base_pose = (place.position.x, place.position.y, float(heading))
-        self._on_state(
-            RobotState(seconds_from_msg(msg.header.stamp), axes, base_pose=base_pose)
-        )
+        if not np.isfinite([*axes, *base_pose]).all():
+            self._drop('odometry is not finite; the base driver sends NaN')
+            return
+        self._on_state(RobotState(seconds_from_msg(msg.header.stamp), axes, base_pose=base_pose))
+
+    def _airbot_gripper_topics(self) -> list[tuple[type, str, Callable[[Any], None]]]:
+        """The gripper's own topic, which lies beside `joint_states` in some AIRBOT profiles."""
+        from univla_ros.drivers.airbot import GRIPPER_STATES
+
+        found = GRIPPER_STATES.get(self._embodiment.driver['profile'])
+        if found is None:
+            return []
+        kind, name, opening = found
+        space = self._node.resolve_topic_name('joint_states').rpartition('/')[0]
+        return [(kind, f'{space}/{name}', lambda msg: self._remember(opening(msg)))]
+
+    def _remember(self, opening: float | None) -> None:
+        """Keep the newest opening: arm and gripper may come in separate messages."""
+        if opening is not None and np.isfinite(opening):
+            self._opening = float(np.clip(opening, 0.0, 1.0))
+
+    def _drop(self, reason: str) -> None:
+        self.dropped += 1
+        self._on_problem(reason)
 
 
-def robot_state_from_msg(
-    msg: JointState, embodiment: Embodiment, names: tuple[str, ...]
-) -> RobotState | None:
+def robot_state_from_msg(msg: JointState, embodiment: Embodiment) -> RobotState | None:
     """Axes in the robot's own order from a joint state in any order.
 
     Drivers may publish arm and gripper in separate messages: one without any of this robot's
@@ -109,20 +130,38 @@ def robot_state_from_msg(
     Raises:
         ObservationError: If some joints are missing or a position is not finite.
     """
+    names = state_joint_names(embodiment)
     positions = joint_positions_from_msg(msg)
     missing = [name for name in names if name not in positions]
     if len(missing) == len(names):
         return None
     if missing:
         raise ObservationError(
-            f'joint_states lacks {", ".join(missing)}; it holds {", ".join(msg.name)}. '
+            f'joint_states lacks {", ".join(missing)}; it holds {", ".join(positions)}. '
             'Is another robot model running?'
         )
     axes = np.array([positions[name] for name in names])
-    opening = None
-    if embodiment.gripper and embodiment.gripper.state_joint in positions:
-        opening = embodiment.gripper.opening(positions[embodiment.gripper.state_joint])
     if not np.isfinite(axes).all():
         bad = names[int(np.argmin(np.isfinite(axes)))]
-        raise ObservationError(f'joint_states holds a non-finite position for {bad}')
+        raise ObservationError(
+            f'joint_states holds a non-finite position for {bad}; look at the driver'
+        )
+    opening = opening_from_msg(msg, embodiment)
     return RobotState(seconds_from_msg(msg.header.stamp), axes, opening)
+
+
+def opening_from_msg(msg: JointState, embodiment: Embodiment) -> float | None:
+    """Gripper opening in [0, 1] that a joint state tells, None if it tells none.
+
+    Raises:
+        ObservationError: If it is not finite.
+    """
+    position = joint_positions_from_msg(msg).get(state_gripper_joint(embodiment))
+    if embodiment.gripper is None or position is None:
+        return None
+    if not np.isfinite(position):
+        raise ObservationError(
+            f'joint_states holds a non-finite position for {state_gripper_joint(embodiment)}; '
+            'look at the driver'
+        )
+    return embodiment.gripper.opening(position)

@@ -10,6 +10,7 @@ import importlib
 from rclpy.node import Node
 from univla_core.embodiment import Embodiment
 from univla_core.errors import ConfigError
+
 from univla_ros.drivers.driver import Driver
 
 _ADAPTERS = {

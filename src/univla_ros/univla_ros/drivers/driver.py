@@ -6,9 +6,14 @@ from abc import ABC
 from abc import abstractmethod
 from typing import Any
 
+from rclpy.duration import Duration
 from rclpy.node import Node
-from univla_core.embodiment import Embodiment
+from rclpy.publisher import Publisher
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from univla_control.command import Command
+from univla_core.embodiment import Embodiment
+
+from univla_ros.qos import command as command_qos
 
 
 def driver_topic(embodiment: Embodiment, key: str, default: str = '') -> str:
@@ -20,6 +25,17 @@ def driver_topic(embodiment: Embodiment, key: str, default: str = '') -> str:
     namespace = str(embodiment.driver.get('namespace', '')).rstrip('/')
     name = str(embodiment.driver.get(key, default)).lstrip('/')
     return f'{namespace}/{name}'
+
+
+def state_joint_names(embodiment: Embodiment) -> tuple[str, ...]:
+    """What the driver calls the joints; the robot's own names unless the YAML says otherwise."""
+    return tuple(embodiment.driver.get('state_joint_names', embodiment.axis_names))
+
+
+def state_gripper_joint(embodiment: Embodiment) -> str:
+    """What the driver calls the joint that tells the opening; empty without a gripper."""
+    own = embodiment.gripper.state_joint if embodiment.gripper else ''
+    return str(embodiment.driver.get('state_gripper_joint', own))
 
 
 class Driver(ABC):
@@ -34,6 +50,7 @@ class Driver(ABC):
         self.node = node
         self.embodiment = embodiment
         self.options: dict[str, Any] = dict(embodiment.driver)
+        self._publishers: list[Publisher] = []
 
     @abstractmethod
     def activate(self, period_s: float) -> None:
@@ -44,10 +61,18 @@ class Driver(ABC):
         """Publish one command; `measured_opening` is the gripper's, None if unknown."""
 
     def deactivate(self) -> None:
-        """Leave the driver holding; called after the last command."""
+        """Leave the driver holding; called after the last command.
+
+        Waits until the driver has the last command, then leaves the command topics, so that
+        another node may take them.
+        """
+        for publisher in self._publishers:
+            publisher.wait_for_all_acked(Duration(seconds=0.2))
+        self._leave()
 
     def close(self) -> None:
         """Release publishers and clients."""
+        self._leave()
 
     @property
     def waiting_for(self) -> str:
@@ -66,10 +91,28 @@ class Driver(ABC):
         for topic in self.command_topics:
             infos = self.node.get_publishers_info_by_topic(topic)
             foreign = [i for i in infos if (i.node_name, i.node_namespace) != mine]
-            others += [
-                f'{info.node_namespace.rstrip("/")}/{info.node_name} on {topic}'
-                for info in foreign
-            ]
-            if len(infos) - len(foreign) > 1:
+            others += [f'{_node_name(info)} on {topic}' for info in foreign]
+            if len(infos) - len(foreign) > self._own_publishers(topic):
                 others.append(f'another node that calls itself {mine[0]} on {topic}')
         return others
+
+    def open_publisher(self, kind: type, topic: str, period_s: float) -> Publisher:
+        """A publisher of commands that come every `period_s` seconds, until `deactivate`."""
+        publisher = self.node.create_publisher(kind, topic, command_qos(period_s))
+        self._publishers.append(publisher)
+        return publisher
+
+    def _own_publishers(self, topic: str) -> int:
+        name = self.node.resolve_topic_name(topic)
+        return sum(publisher.topic_name == name for publisher in self._publishers)
+
+    def _leave(self) -> None:
+        for publisher in self._publishers:
+            self.node.destroy_publisher(publisher)
+        self._publishers = []
+
+
+def _node_name(info: TopicEndpointInfo) -> str:
+    if info.node_name.startswith('_NODE_NAME_UNKNOWN'):  # not told yet, or no ROS node at all
+        return 'an unnamed node'
+    return f'{info.node_namespace.rstrip("/")}/{info.node_name}'

@@ -7,9 +7,9 @@ from geometry_msgs.msg import TwistStamped
 from rclpy.node import Node
 from univla_control.command import Command
 from univla_core.embodiment import Embodiment
+
 from univla_ros.drivers.driver import Driver
 from univla_ros.drivers.driver import driver_topic
-from univla_ros.qos import command as command_qos
 
 
 class TwistDriver(Driver):
@@ -19,12 +19,11 @@ class TwistDriver(Driver):
         super().__init__(node, embodiment)
         self._topic = driver_topic(embodiment, 'command_topic', 'cmd_vel')
         self._stamped = bool(self.options.get('stamped', True))
-        self._publisher = None
 
     def activate(self, period_s: float) -> None:
         """Open the twist topic."""
         kind = TwistStamped if self._stamped else Twist
-        self._publisher = self.node.create_publisher(kind, self._topic, command_qos(period_s))
+        self._publisher = self.open_publisher(kind, self._topic, period_s)
 
     def send(self, command: Command, measured_opening: float | None) -> None:
         """Publish one twist."""
@@ -37,11 +36,6 @@ class TwistDriver(Driver):
         msg.header.stamp = self.node.get_clock().now().to_msg()
         msg.header.frame_id = self.embodiment.frame_prefix + self.embodiment.base_frame
         self._publisher.publish(msg)
-
-    def close(self) -> None:
-        """Destroy the publisher."""
-        if self._publisher is not None:
-            self.node.destroy_publisher(self._publisher)
 
     @property
     def command_topics(self) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ import importlib
 
 from rclpy.node import Node
 from univla_core.embodiment import Embodiment
-from univla_ros.sim_drivers.sim_driver import SimDriver
 from univla_sim.world import World
+
+from univla_ros.sim_drivers.sim_driver import SimDriver
 
 _DRIVERS = {
     'interbotix': 'univla_ros.sim_drivers.interbotix:SimInterbotix',

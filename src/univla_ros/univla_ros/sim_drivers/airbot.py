@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
@@ -11,10 +13,13 @@ from std_msgs.msg import Float64MultiArray
 from std_msgs.msg import String
 from univla_core.embodiment import Embodiment
 from univla_core.errors import ConfigError
-from univla_ros.drivers.driver import driver_topic
-from univla_ros.sim_drivers.sim_driver import SimDriver
 from univla_sim.servo import JointTrajectoryInterpolator
 from univla_sim.world import World
+
+from univla_ros.drivers.driver import driver_topic
+from univla_ros.drivers.driver import state_gripper_joint
+from univla_ros.drivers.driver import state_joint_names
+from univla_ros.sim_drivers.sim_driver import SimDriver
 
 
 class SimAirbot(SimDriver):
@@ -40,21 +45,24 @@ class SimAirbot(SimDriver):
             )
         openers[self._profile]()
 
+    def restart(self) -> None:
+        """Hold the joints where they are."""
+        self._interpolator.reset(self.world.joint_positions)
+
     def move(self, duration_s: float) -> None:
         """Follow the streamed targets."""
         self.world.set_joint_targets(self._interpolator.advance(duration_s))
 
     def publish_state(self) -> None:
         """Joint states in the profile's names; the gripper where the profile tells it."""
-        names = self.embodiment.driver.get('state_joint_names', self.embodiment.axis_names)
         positions = self.world.joint_positions.tolist()
         finger = self.world.gripper_finger_position
         gripper = self.embodiment.gripper
         opening = gripper.opening(finger * gripper.state_scale)
-        joints = list(names)
+        joints = list(state_joint_names(self.embodiment))
         if self._profile == 'forward_controller':
-            joints.append('arm_eef_gripper_joint')
-            positions.append(2.0 * finger)
+            joints.append(state_gripper_joint(self.embodiment))
+            positions.append(finger * gripper.state_scale)
         elif self._profile == 'airbot_ros1':
             self._gripper_publisher.publish(Float64(data=opening))
         else:
@@ -73,11 +81,7 @@ class SimAirbot(SimDriver):
 
     def _open_ros1(self) -> None:
         self._subscribe(JointState, 'set_target_joint_q', self._on_joint_state)
-        self._subscribe(
-            Float64,
-            'gripper/set_position',
-            lambda msg: self.world.set_gripper_target(float(np.clip(msg.data, 0.0, 1.0))),
-        )
+        self._subscribe(Float64, 'gripper/set_position', self._on_opening)
         self._gripper_publisher = self.node.create_publisher(
             Float64, self._name('gripper/position'), 10
         )
@@ -94,16 +98,31 @@ class SimAirbot(SimDriver):
         self.node.create_subscription(kind, self._name(topic), callback, 10)
 
     def _on_joint_state(self, msg: JointState) -> None:
-        self._go(np.array(msg.position, dtype=float))
+        # The order of the names is what counts where the driver reads them.
+        names = list(state_joint_names(self.embodiment))
+        places = dict(zip(msg.name, msg.position, strict=False))
+        if sorted(places) == sorted(names):
+            self._go(np.array([places[name] for name in names]))
+        else:
+            self.refuse(f'joints {", ".join(msg.name)} do not match {", ".join(names)}')
+
+    def _on_opening(self, msg: Float64) -> None:
+        if math.isfinite(msg.data):
+            self.world.set_gripper_target(float(np.clip(msg.data, 0.0, 1.0)))
+        else:
+            self.refuse('the gripper position is not finite')
 
     def _on_array(self, msg: Float64MultiArray) -> None:
         values = np.array(msg.data, dtype=float)
-        count = self.embodiment.axis_count
+        count, gripper = self.embodiment.axis_count, self.embodiment.gripper
+        if values.shape != (count + 1,) or not np.isfinite(values).all():
+            self.refuse(f'{values} are not {count + 1} finite numbers')
+            return
         self._go(values[:count])
-        gripper = self.embodiment.gripper
-        if values.size > count and np.isfinite(values[count]):
-            self.world.set_gripper_target(gripper.opening(values[count] * gripper.state_scale / 2))
+        self.world.set_gripper_target(gripper.opening(values[count] * gripper.state_scale / 2.0))
 
     def _go(self, target: np.ndarray) -> None:
-        if target.shape == (self.embodiment.axis_count,) and np.isfinite(target).all():
+        if np.isfinite(target).all():
             self._interpolator.set_trajectory(np.array([0.01]), target[None], None)
+        else:
+            self.refuse(f'the angles {target} are not finite')

@@ -15,11 +15,12 @@ from interbotix_xs_msgs.srv import TorqueEnable
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from univla_core.embodiment import Embodiment
+from univla_sim.servo import TimeProfile
+from univla_sim.world import World
+
 from univla_ros.drivers.driver import driver_topic
 from univla_ros.drivers.interbotix import gripper_angle
 from univla_ros.sim_drivers.sim_driver import SimDriver
-from univla_sim.servo import TimeProfile
-from univla_sim.world import World
 
 _FULL_PWM = 885.0
 
@@ -49,6 +50,10 @@ class SimInterbotix(SimDriver):
             TorqueEnable, driver_topic(embodiment, 'torque', 'torque_enable'), self._on_torque
         )
 
+    def restart(self) -> None:
+        """Hold the joints where they are; modes and profile stay, as the motors keep them."""
+        self._profile.reset(self.world.joint_positions)
+
     def move(self, duration_s: float) -> None:
         """Servos run along their time profiles."""
         self.world.set_joint_targets(self._profile.advance(duration_s))
@@ -61,9 +66,13 @@ class SimInterbotix(SimDriver):
         self._publisher.publish(self.joint_state(names, positions))
 
     def _on_group(self, msg: JointGroupCommand) -> None:
-        # The real driver checks nothing either; only what would stop the physics is refused.
+        # The real driver checks nothing more; what is not finite would stop the physics.
         goal = np.array(msg.cmd, dtype=float)
-        if goal.shape == (self.embodiment.axis_count,) and np.isfinite(goal).all():
+        if msg.name != self.embodiment.driver['group']:
+            self.refuse(f'there is no joint group {msg.name!r}')
+        elif goal.shape != (self.embodiment.axis_count,) or not np.isfinite(goal).all():
+            self.refuse(f'{goal} are not {self.embodiment.axis_count} finite angles')
+        else:
             self._profile.set_goal(goal)
 
     def _on_single(self, msg: JointSingleCommand) -> None:
@@ -77,10 +86,14 @@ class SimInterbotix(SimDriver):
     def _on_modes(
         self, request: OperatingModes.Request, response: OperatingModes.Response
     ) -> OperatingModes.Response:
-        if request.cmd_type == 'group' and request.profile_type == 'time':
-            self._profile.set_profile(
-                float(request.profile_velocity), float(request.profile_acceleration)
-            )
+        times = (request.profile_velocity, request.profile_acceleration)
+        if min(times) < 0:
+            self.refuse(f'profile {times} is negative')
+        elif request.cmd_type == 'group' and request.name == self.embodiment.driver['group']:
+            if request.mode == 'position' and request.profile_type == 'time':
+                self._profile.set_profile(*map(float, times))
+            else:
+                self.refuse(f'{request.mode} mode with {request.profile_type} is not simulated')
         elif request.name == self.embodiment.driver['gripper']:
             self._gripper_mode = request.mode
         return response
@@ -88,7 +101,9 @@ class SimInterbotix(SimDriver):
     def _on_torque(
         self, request: TorqueEnable.Request, response: TorqueEnable.Response
     ) -> TorqueEnable.Response:
-        self.world.set_joint_torque_enabled(request.enable)
+        if request.name in (self.embodiment.driver['group'], 'all'):
+            self.world.set_joint_torque_enabled(request.enable)
+            self._profile.reset(self.world.joint_positions)
         return response
 
     def _opening_of_angle(self, angle: float) -> float:

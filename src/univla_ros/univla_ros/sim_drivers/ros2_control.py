@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 
 import numpy as np
 from control_msgs.action import GripperCommand
@@ -11,11 +12,13 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 from univla_core.embodiment import Embodiment
+from univla_core.errors import UnivlaError
+from univla_sim.servo import JointTrajectoryInterpolator
+from univla_sim.world import World
+
 from univla_ros.drivers.driver import driver_topic
 from univla_ros.sim_drivers.sim_driver import BEST_EFFORT
 from univla_ros.sim_drivers.sim_driver import SimDriver
-from univla_sim.servo import JointTrajectoryInterpolator
-from univla_sim.world import World
 
 
 class SimRos2Control(SimDriver):
@@ -39,6 +42,10 @@ class SimRos2Control(SimDriver):
             self._on_gripper,
         )
 
+    def restart(self) -> None:
+        """Hold the joints where they are."""
+        self._interpolator.reset(self.world.joint_positions)
+
     def move(self, duration_s: float) -> None:
         """Follow the trajectory as the controller would."""
         self.world.set_joint_targets(self._interpolator.advance(duration_s))
@@ -52,34 +59,35 @@ class SimRos2Control(SimDriver):
         self._publisher.publish(self.joint_state(names, positions))
 
     def _on_trajectory(self, msg: JointTrajectory) -> None:
-        names = list(msg.joint_names)
-        wanted = list(self.embodiment.axis_names)
+        names, wanted = list(msg.joint_names), list(self.embodiment.axis_names)
         if sorted(names) != sorted(wanted) or not msg.points:
-            self._reject(f'joints {", ".join(names)} do not match {", ".join(wanted)}')
+            self.refuse(f'joints {", ".join(names)} do not match {", ".join(wanted)}')
+            return
+        if any(len(point.positions) != len(names) for point in msg.points):
+            self.refuse('a trajectory point does not hold one position per joint')
             return
         order = [names.index(name) for name in wanted]
-        positions = np.array([list(p.positions) for p in msg.points])[:, order]
-        has_velocities = all(len(p.velocities) == len(names) for p in msg.points)
-        velocities = (
-            np.array([list(p.velocities) for p in msg.points])[:, order] if has_velocities else None
-        )
+        positions = np.array([list(point.positions) for point in msg.points])[:, order]
+        velocities = None
+        if all(len(point.velocities) == len(names) for point in msg.points):
+            velocities = np.array([list(point.velocities) for point in msg.points])[:, order]
         times = [p.time_from_start.sec + 1e-9 * p.time_from_start.nanosec for p in msg.points]
-        if not np.isfinite(positions).all():
-            self._reject('a position is not finite; the real controller would pass it on')
-        elif has_velocities and np.abs(velocities[-1]).max() > 1e-6:
-            self._reject('velocity of last trajectory point is not zero')
-        else:
-            self._interpolator.set_trajectory(np.array(times), positions, velocities)
-
-    def _reject(self, reason: str) -> None:
-        self.node.get_logger().error(
-            f'trajectory rejected: {reason}', throttle_duration_sec=1.0
-        )
+        if velocities is not None and np.abs(velocities[-1]).max() > 1e-6:
+            self.refuse('velocity of last trajectory point is not zero')
+            return
+        try:
+            self._interpolator.set_trajectory(times, positions, velocities)
+        except UnivlaError as error:  # the real controller would pass NaN on to the arm
+            self.refuse(str(error))
 
     def _on_gripper(self, goal: ServerGoalHandle) -> GripperCommand.Result:
         """Move the fingers; the physics goes on, so the answer does not wait for them."""
         gripper = self.embodiment.gripper
         position = float(goal.request.command.position)
+        if not math.isfinite(position):
+            self.refuse('the gripper position is not finite')
+            goal.abort()
+            return GripperCommand.Result()
         opening = (position - gripper.closed) / (gripper.open - gripper.closed)
         self.world.set_gripper_target(float(np.clip(opening, 0.0, 1.0)))
         goal.succeed()

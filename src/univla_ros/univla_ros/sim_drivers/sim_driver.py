@@ -31,15 +31,23 @@ class SimDriver(ABC):
         self.embodiment = embodiment
         self.world = world
         self._until_state = 0.0
+        self._world_time = world.time
 
     def advance(self, duration_s: float) -> None:
         """Let `duration_s` seconds pass in driver and physics, and publish what is due."""
+        if self.world.time < self._world_time:
+            self.restart()
         self.move(duration_s)
         self.world.step(duration_s)
+        self._world_time = self.world.time
         self._until_state -= duration_s
         if self._until_state <= 0.0:
             self._until_state = max(0.0, self._until_state + 1.0 / self.state_rate_hz)
             self.publish_state()
+
+    @abstractmethod
+    def restart(self) -> None:
+        """Forget every command: the world was set back to its beginning."""
 
     @abstractmethod
     def move(self, duration_s: float) -> None:
@@ -48,6 +56,10 @@ class SimDriver(ABC):
     @abstractmethod
     def publish_state(self) -> None:
         """Publish the measured state."""
+
+    def refuse(self, reason: str) -> None:
+        """Log, at most once a second, why a command was not followed."""
+        self.node.get_logger().error(f'command refused: {reason}', throttle_duration_sec=1.0)
 
     def joint_state(self, names: list[str], positions: list[float]) -> JointState:
         """Joint state with positions only, stamped now."""

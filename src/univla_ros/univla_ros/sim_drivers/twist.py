@@ -12,10 +12,11 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from tf2_msgs.msg import TFMessage
 from univla_core.embodiment import Embodiment
-from univla_ros.drivers.driver import driver_topic
-from univla_ros.sim_drivers.sim_driver import SimDriver
 from univla_sim.servo import CommandTimeout
 from univla_sim.world import World
+
+from univla_ros.drivers.driver import driver_topic
+from univla_ros.sim_drivers.sim_driver import SimDriver
 
 
 class SimTwist(SimDriver):
@@ -26,7 +27,7 @@ class SimTwist(SimDriver):
     def __init__(self, node: Node, embodiment: Embodiment, world: World) -> None:
         super().__init__(node, embodiment, world)
         options = embodiment.driver
-        self._timeout = CommandTimeout(2, float(options['command_timeout_s']))
+        self.restart()
         self._odometry = node.create_publisher(
             Odometry, driver_topic(embodiment, 'odometry_topic'), 10
         )
@@ -39,6 +40,11 @@ class SimTwist(SimDriver):
             node.create_subscription(TwistStamped, topic, lambda m: self._on_twist(m.twist), 10)
         else:
             node.create_subscription(Twist, topic, self._on_twist, 10)
+
+    def restart(self) -> None:
+        """Stand until the next twist."""
+        timeout_s = float(self.embodiment.driver['command_timeout_s'])
+        self._timeout = CommandTimeout(2, timeout_s)
 
     def move(self, duration_s: float) -> None:
         """Drive at the last twist, or stand when it is too old."""
