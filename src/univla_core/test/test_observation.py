@@ -37,7 +37,7 @@ def test_missing_cameras_are_all_named():
 def test_only_rgb_bytes_are_pictures(picture):
     """A policy would take floats in [0, 1] for black without a word."""
     spoilt = dataclasses.replace(OBSERVATION, images={'primary': picture})
-    with pytest.raises(ObservationError, match='camera primary: .*uint8 RGB'):
+    with pytest.raises(ObservationError, match=r'camera primary: .*uint8 RGB'):
         spoilt.check(('primary',))
 
 
