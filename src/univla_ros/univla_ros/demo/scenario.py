@@ -77,6 +77,7 @@ def play(scenario: Scenario, progress: Progress) -> dict[str, RobotObserver]:
     Raises:
         DemoError: If a node ends or the graph does not come up.
     """
+    graph = scenario.graph()  # an unknown name is said before anything runs
     domain = int(os.environ.get('UNIVLA_DEMO_DOMAIN', random.randint(1, 100)))
     os.environ['ROS_DOMAIN_ID'] = str(domain)
     rclpy.init(domain_id=domain)
@@ -88,7 +89,7 @@ def play(scenario: Scenario, progress: Progress) -> dict[str, RobotObserver]:
         with (
             StallWatch() as watch,
             CommandLog(path, scenario.robots) as log,
-            Supervisor(scenario.graph(), scenario.log_directory) as supervisor,
+            Supervisor(graph, scenario.log_directory) as supervisor,
         ):
             begin, end = _Director(node, supervisor, scenario, observers, progress).run()
             stalls = watch.stop()
