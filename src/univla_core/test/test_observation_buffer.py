@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from univla_core.errors import ObservationError
 from univla_core.observation_buffer import ObservationBuffer
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from univla_core.action_chunk import ActionChunk
 from univla_core.embodiment import load_embodiment
 from univla_core.pinhole import Pinhole

@@ -61,14 +61,18 @@ class ActionChunk:
         action_space(self.action_space)
         where = f'action chunk {self.sequence}'
         if self.robot != robot:
-            raise ActionError(f'{where} is for robot {self.robot!r}, this controller drives {robot!r}')
+            raise ActionError(
+                f'{where} is for robot {self.robot!r}, this controller drives {robot!r}'
+            )
         if self.data.ndim != 2 or self.data.shape[1] != len(self.names) or not self.horizon:
             raise ActionError(
                 f'{where} has data of shape {self.data.shape} for {len(self.names)} names; '
                 'it must be (horizon, action_dim) with one name per dimension'
             )
         if not (np.isfinite(self.step_duration_s) and self.step_duration_s > 0.0):
-            raise ActionError(f'{where} has a step of {self.step_duration_s} s; it must be positive')
+            raise ActionError(
+                f'{where} has a step of {self.step_duration_s} s; it must be positive'
+            )
         if not np.isfinite(self.data).all():
             row, column = np.argwhere(~np.isfinite(self.data))[0]
             raise ActionError(

@@ -184,7 +184,9 @@ def load_embodiment(robot: str | Path) -> Embodiment:
     if path.suffix != '.yaml':
         path = config_directory() / 'robots' / f'{robot}.yaml'
         if not path.is_file():
-            raise ConfigError(f'unknown robot {str(robot)!r}; known are {", ".join(robot_names())}')
+            raise ConfigError(
+                f'unknown robot {str(robot)!r}; known are {", ".join(robot_names())}'
+            )
     return _from_document(read_yaml(path), str(path))
 
 

@@ -149,14 +149,19 @@ class KinematicChain:
         for count in range(iterations + 1):
             now, jacobian = self._pose_and_jacobian(joints)
             error = np.concatenate(
-                [T_base_ee[:3, 3] - now[:3, 3], vector_from_rotation(T_base_ee[:3, :3] @ now[:3, :3].T)]
+                [
+                    T_base_ee[:3, 3] - now[:3, 3],
+                    vector_from_rotation(T_base_ee[:3, :3] @ now[:3, :3].T),
+                ]
             )
             distance, angle = float(np.linalg.norm(error[:3])), float(np.linalg.norm(error[3:]))
             if distance + 0.2 * angle < best.position_error + 0.2 * best.rotation_error:
                 best = IkResult(joints, distance, angle, count)
             if distance < position_tolerance and angle < rotation_tolerance:
                 break
-            joints = np.clip(joints + self._step(jacobian, error, damping, joints, rest), lower, upper)
+            joints = np.clip(
+                joints + self._step(jacobian, error, damping, joints, rest), lower, upper
+            )
         return best
 
     def _step(

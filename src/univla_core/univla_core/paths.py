@@ -44,7 +44,9 @@ def checkpoint_folders() -> tuple[Path, ...]:
 
     `UNIVLA_CHECKPOINTS`, then `checkpoints/` of the source checkout, then the user's cache.
     """
-    folders = [Path(os.environ['UNIVLA_CHECKPOINTS'])] if 'UNIVLA_CHECKPOINTS' in os.environ else []
+    folders = (
+        [Path(os.environ['UNIVLA_CHECKPOINTS'])] if 'UNIVLA_CHECKPOINTS' in os.environ else []
+    )
     root = repository_root()
     if root is not None:
         folders.append(root / 'checkpoints')

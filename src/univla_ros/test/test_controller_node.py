@@ -9,14 +9,15 @@ import pytest
 from interbotix_xs_msgs.msg import JointGroupCommand
 from univla_core.action_chunk import ActionChunk
 from univla_core.embodiment import load_embodiment
-from univla_msgs.msg import ActionChunk as ActionChunkMsg
-from univla_msgs.msg import ControlState
-from univla_msgs.srv import SetMode
 from univla_ros.conversions import action_chunk_to_msg
 from univla_ros.nodes.controller_node import ControllerNode
 from univla_ros.nodes.sim_node import SimNode
 from univla_ros.qos import PLAN
 from univla_ros.qos import STATUS
+
+from univla_msgs.msg import ActionChunk as ActionChunkMsg
+from univla_msgs.msg import ControlState
+from univla_msgs.srv import SetMode
 
 GROUP = '/wx250s/commands/joint_group'
 

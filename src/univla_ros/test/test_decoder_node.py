@@ -12,13 +12,14 @@ from univla_core.embodiment import load_embodiment
 from univla_core.embodiment import robot_names
 from univla_core.latent_action import LatentAction
 from univla_models.policy import load_policy
-from univla_msgs.msg import ActionChunk as ActionChunkMsg
-from univla_msgs.msg import LatentAction as LatentActionMsg
 from univla_ros.checkpoints import ensure_checkpoint
 from univla_ros.conversions import action_chunk_from_msg
 from univla_ros.conversions import latent_action_to_msg
 from univla_ros.nodes.decoder_node import DecoderNode
 from univla_ros.qos import PLAN
+
+from univla_msgs.msg import ActionChunk as ActionChunkMsg
+from univla_msgs.msg import LatentAction as LatentActionMsg
 
 PICTURE = np.random.default_rng(1).integers(0, 255, (480, 640, 3), dtype=np.uint8)
 
@@ -114,9 +115,7 @@ def copied_decoder(tmp_path, source, **changes):
 def test_a_decoder_of_another_robot_refuses(rig, tmp_path, changes, complaint):
     """Joint increments of one arm mean nothing to another."""
     folder = copied_decoder(tmp_path, 'airbot', **changes)
-    node = rig.add(
-        DecoderNode, 'widowx', start=False, allow_untrained=True, decoder=str(folder)
-    )
+    node = rig.add(DecoderNode, 'widowx', start=False, allow_untrained=True, decoder=str(folder))
     assert not node.start()
     assert complaint in node.last_error
 

@@ -12,7 +12,6 @@ from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 from univla_core.action_chunk import ActionChunk
 from univla_core.embodiment import load_embodiment
-from univla_msgs.msg import ActionChunk as ActionChunkMsg
 from univla_ros.conversions import action_chunk_to_msg
 from univla_ros.conversions import header_to_msg
 from univla_ros.images import image_from_msg
@@ -22,6 +21,8 @@ from univla_ros.qos import PLAN
 from univla_ros.qos import SENSOR
 from univla_ros.qos import STATUS
 from visualization_msgs.msg import MarkerArray
+
+from univla_msgs.msg import ActionChunk as ActionChunkMsg
 
 ROBOT = load_embodiment('widowx')
 
@@ -86,9 +87,7 @@ def test_every_link_of_the_description_has_a_transform(view, rig):
     assert rig.until(lambda: view.transforms and view.fixed and view.descriptions)
     root = ElementTree.fromstring(view.descriptions[-1].data)
     links = {link.get('name') for link in root.iter('link')}
-    known = {
-        t.child_frame_id for m in (view.transforms[-1], view.fixed[-1]) for t in m.transforms
-    }
+    known = {t.child_frame_id for m in (view.transforms[-1], view.fixed[-1]) for t in m.transforms}
     assert links - known == {'wx250s/base_link'}
 
 

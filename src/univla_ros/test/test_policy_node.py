@@ -7,7 +7,6 @@ import pytest
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
-from univla_msgs.msg import LatentAction
 from univla_ros.conversions import header_to_msg
 from univla_ros.conversions import latent_action_from_msg
 from univla_ros.conversions import seconds_from_msg
@@ -16,6 +15,8 @@ from univla_ros.images import image_to_msg
 from univla_ros.nodes.policy_node import PolicyNode
 from univla_ros.qos import PLAN
 from univla_ros.qos import SENSOR
+
+from univla_msgs.msg import LatentAction
 
 IMAGE = '/widowx/camera/primary/image_raw'
 PICTURE = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)

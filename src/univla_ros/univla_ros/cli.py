@@ -34,7 +34,9 @@ def demo(
     episodes: Annotated[int, typer.Option(help='Runs, each with the next seed.')] = 1,
     duration: Annotated[float, typer.Option(help='Recorded time of a run [s].', min=2.0)] = 12.0,
     seed: Annotated[int, typer.Option(help='Seed of the scene.')] = 0,
-    output: Annotated[Path, typer.Option(help='Folder for pictures and videos.')] = Path('out/demo'),
+    output: Annotated[Path, typer.Option(help='Folder for pictures and videos.')] = Path(
+        'out/demo'
+    ),
     json: Annotated[Path | None, typer.Option(help='Write the results there as JSON.')] = None,
 ) -> None:
     """Run the whole graph on simulated robots and show what happened.

@@ -81,7 +81,7 @@ def _draw_codes(canvas: np.ndarray, state: OverlayState) -> None:
     height = canvas.shape[0]
     _text(canvas, f'plan {state.plans}', (10, height - 26))
     sure = state.probabilities or (1.0,) * len(state.codes)
-    for index, (code, probability) in enumerate(zip(state.codes, sure)):
+    for index, (code, probability) in enumerate(zip(state.codes, sure, strict=False)):
         left = 110 + 48 * index
         shade = int(70 + 185 * float(np.clip(probability, 0.0, 1.0)))
         cv2.rectangle(canvas, (left, height - 40), (left + 42, height - 22), (0, shade, shade), -1)

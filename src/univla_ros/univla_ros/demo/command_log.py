@@ -1,6 +1,6 @@
 """A process of its own that records driver commands, so that nothing it does delays a message.
 
-    python -m univla_ros.demo.command_log OUT.npz ROBOT…
+python -m univla_ros.demo.command_log OUT.npz ROBOT…
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from univla_core.embodiment import load_embodiment
+
 from univla_ros.command_recorder import CommandRecorder
 from univla_ros.command_recorder import record_commands
 

@@ -10,6 +10,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from univla_core.embodiment import Embodiment
+
 from univla_msgs.msg import ControlState
 from univla_msgs.msg import LatentAction as LatentActionMsg
 from univla_ros.command_recorder import CommandRecorder
@@ -55,9 +56,7 @@ class RobotObserver:
         node.create_subscription(
             LatentActionMsg, f'/{leader}/latent_action', self._on_latent, _DEEP
         )
-        node.create_subscription(
-            DiagnosticStatus, f'{own}/sim/outcome', self._on_outcome, STATUS
-        )
+        node.create_subscription(DiagnosticStatus, f'{own}/sim/outcome', self._on_outcome, STATUS)
 
     @property
     def ready(self) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from univla_core.embodiment import Embodiment
+
 from univla_ros.demo.observer import RobotObserver
 
 matplotlib.use('Agg')

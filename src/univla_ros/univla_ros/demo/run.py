@@ -20,6 +20,8 @@ from rich.progress import TimeElapsedColumn
 from rich.table import Table
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import ConfigError
+from univla_sim.tasks import default_instruction
+
 from univla_ros.checkpoints import ensure_checkpoint
 from univla_ros.checkpoints import is_trained
 from univla_ros.demo.report import write_picture
@@ -27,7 +29,6 @@ from univla_ros.demo.report import write_video
 from univla_ros.demo.scenario import Scenario
 from univla_ros.demo.scenario import play
 from univla_ros.demo.summary import summarize
-from univla_sim.tasks import default_instruction
 
 #: Order in which `--robot all` shows them.
 ALL = ('widowx', 'franka', 'airbot', 'mobile_base')
@@ -65,8 +66,7 @@ def run_demo(options: DemoOptions) -> int:
         rows += _one_run(console, options, robots, seed, trained)
     _show(console, rows)
     console.print(
-        f'{time.monotonic() - begin:.0f} s; pictures and videos in '
-        f'[bold]{options.output}[/]'
+        f'{time.monotonic() - begin:.0f} s; pictures and videos in [bold]{options.output}[/]'
     )
     if options.json_path is not None:
         options.json_path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,9 @@ def _show(console: Console, rows: Sequence[dict[str, Any]]) -> None:
         table.add_column(heading, no_wrap=True)
     for row in rows:
         latency, limits = row['chain_latency_ms'], row['limits']
-        shares = [limits[key] for key in ('position', 'velocity', 'acceleration')] if limits else []
+        shares = (
+            [limits[key] for key in ('position', 'velocity', 'acceleration')] if limits else []
+        )
         table.add_row(
             _label(row),
             f'{row["plans"]} at {row["plan_rate_hz"]:.1f} Hz',

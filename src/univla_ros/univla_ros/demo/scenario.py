@@ -15,6 +15,7 @@ from rclpy.node import Node
 from std_msgs.msg import String
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import UnivlaError
+
 from univla_ros.demo.command_log import CommandLog
 from univla_ros.demo.observer import RobotObserver
 from univla_ros.demo.stall_watch import StallWatch
@@ -124,8 +125,10 @@ class _Director:
         """Wait for the graph, say the instruction, record; returns when [s, system time]."""
         listeners = sum('instruction' in _hears(n) for n in self._scenario.graph())
         self._until(
-            lambda: self._node.count_subscribers(self._topic) >= listeners
-            and all(observer.ready for observer in self._observers.values()),
+            lambda: (
+                self._node.count_subscribers(self._topic) >= listeners
+                and all(observer.ready for observer in self._observers.values())
+            ),
             120.0,
             'starting the nodes',
         )

@@ -9,6 +9,7 @@ import numpy as np
 from univla_control.limits_report import LimitsReport
 from univla_control.limits_report import check_commands
 from univla_core.embodiment import Embodiment
+
 from univla_ros.demo.observer import RobotObserver
 from univla_ros.demo.stall_watch import stalled
 

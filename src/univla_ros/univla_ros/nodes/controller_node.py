@@ -19,6 +19,7 @@ from univla_core.embodiment import load_embodiment
 from univla_core.errors import ActionError
 from univla_core.errors import DriverError
 from univla_core.parameters import parameter
+
 from univla_msgs.msg import ActionChunk as ActionChunkMsg
 from univla_msgs.msg import ControlState
 from univla_msgs.srv import SetMode
@@ -91,9 +92,7 @@ class ControllerNode(SuiteNode):
         self._state_publisher = self.create_lifecycle_publisher(
             ControlState, 'control_state', STATUS
         )
-        self._source = RobotStateSource(
-            self, self._embodiment, self._on_state, self._on_bad_state
-        )
+        self._source = RobotStateSource(self, self._embodiment, self._on_state, self._on_bad_state)
         self._entities = [
             self.create_subscription(ActionChunkMsg, 'action_chunk', self._on_chunk, PLAN),
             self.create_subscription(String, 'instruction', self._on_instruction, EVENT),

@@ -21,6 +21,7 @@ from univla_core.latent_action import LatentAction
 from univla_core.parameters import parameter
 from univla_core.paths import checkpoint_path
 from univla_core.temporal_ensembling import TemporalEnsembler
+
 from univla_msgs.msg import ActionChunk as ActionChunkMsg
 from univla_msgs.msg import LatentAction as LatentActionMsg
 from univla_ros.checkpoints import ensure_checkpoint
@@ -95,9 +96,7 @@ class DecoderNode(SuiteNode):
         )
         self._source = None
         if self._declaration.proprioception_dim:
-            self._source = RobotStateSource(
-                self, self._embodiment, self._states.append, self.warn
-            )
+            self._source = RobotStateSource(self, self._embodiment, self._states.append, self.warn)
         self.get_logger().info(
             f'{self._declaration.head} head for {self.config.robot}: '
             f'{self._declaration.horizon} x {self._declaration.action_space}'

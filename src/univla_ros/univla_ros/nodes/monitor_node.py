@@ -23,6 +23,9 @@ from univla_core.errors import ObservationError
 from univla_core.parameters import parameter
 from univla_core.pinhole import Pinhole
 from univla_core.planned_path import planned_path
+from visualization_msgs.msg import Marker
+from visualization_msgs.msg import MarkerArray
+
 from univla_msgs.msg import ActionChunk as ActionChunkMsg
 from univla_msgs.msg import ControlState
 from univla_msgs.msg import LatentAction as LatentActionMsg
@@ -44,8 +47,6 @@ from univla_ros.robot_state import RobotState
 from univla_ros.robot_state import RobotStateSource
 from univla_ros.suite_node import SuiteNode
 from univla_ros.suite_node import run
-from visualization_msgs.msg import Marker
-from visualization_msgs.msg import MarkerArray
 
 
 @dataclass(frozen=True, kw_only=True)

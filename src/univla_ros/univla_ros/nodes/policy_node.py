@@ -23,6 +23,7 @@ from univla_core.errors import UnivlaError
 from univla_core.observation import Observation
 from univla_core.observation_buffer import ObservationBuffer
 from univla_core.parameters import parameter
+
 from univla_msgs.msg import LatentAction as LatentActionMsg
 from univla_ros.checkpoints import ensure_checkpoint
 from univla_ros.conversions import latent_action_to_msg
@@ -59,8 +60,12 @@ class PolicyConfig:
         'none', 'Picture preparation and prompt habits of the environment trained on'
     )
     plan_rate_hz: float = parameter(5.0, 'Most plans per second [Hz]', low=0.1, high=100.0)
-    max_observation_age_s: float = parameter(0.3, 'Oldest picture planned on [s]', low=0.01, high=10.0)
-    latency_budget_s: float = parameter(0.2, 'Planning slower than this warns [s]', low=0.001, high=10.0)
+    max_observation_age_s: float = parameter(
+        0.3, 'Oldest picture planned on [s]', low=0.01, high=10.0
+    )
+    latency_budget_s: float = parameter(
+        0.2, 'Planning slower than this warns [s]', low=0.001, high=10.0
+    )
     temperature: float = parameter(0.0, 'Sampling temperature; 0 is greedy', low=0.0, high=10.0)
     top_p: float = parameter(0.9, 'Sampling keeps this much probability', low=0.01, high=1.0)
     seed: int = parameter(0, 'Seed of the sampling', low=0, high=2**31 - 1)
@@ -169,7 +174,9 @@ class PolicyNode(SuiteNode):
         topic = f'camera/{camera}/image_raw'
         if self.config.image_transport == 'compressed':
             callback = partial(self._on_image, camera, image_from_compressed_msg)
-            return self.create_subscription(CompressedImage, f'{topic}/compressed', callback, SENSOR)
+            return self.create_subscription(
+                CompressedImage, f'{topic}/compressed', callback, SENSOR
+            )
         callback = partial(self._on_image, camera, image_from_msg)
         return self.create_subscription(Image, topic, callback, SENSOR)
 
@@ -253,9 +260,7 @@ class PolicyNode(SuiteNode):
     def _drop(self, what: str, reason: str) -> None:
         self._dropped[what] += 1
         self.warn(reason)
-        self.diagnostics.set(
-            f'observation/{what}', WARN, reason, {'dropped': self._dropped[what]}
-        )
+        self.diagnostics.set(f'observation/{what}', WARN, reason, {'dropped': self._dropped[what]})
 
     def _warm_up(self, cameras: Any) -> None:
         """Plan once on a picture of each camera's size, so that the first real plan is quick."""

@@ -19,6 +19,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from univla_core.embodiment import load_embodiment
 from univla_core.parameters import parameter
+
 from univla_ros.conversions import header_to_msg
 from univla_ros.conversions import seconds_to_msg
 from univla_ros.diagnostics import OK
@@ -41,10 +42,10 @@ class SimConfig:
     driver_namespace: str = parameter('', "Namespace of the driver's topics; empty takes the YAML")
     seed: int = parameter(0, 'Seed of the scene', low=0, high=2**31 - 1)
     instruction: str = parameter('', 'Task whose outcome is judged until one is heard')
-    physics_rate_hz: float = parameter(100.0, 'Driver and physics updates [Hz]', low=20.0, high=500.0)
-    render_backend: str = parameter(
-        'auto', 'How pictures are made', choices=('auto', 'gl', 'ray')
+    physics_rate_hz: float = parameter(
+        100.0, 'Driver and physics updates [Hz]', low=20.0, high=500.0
     )
+    render_backend: str = parameter('auto', 'How pictures are made', choices=('auto', 'gl', 'ray'))
     publish_clock: bool = parameter(False, 'Publish /clock, for use_sim_time')
     realtime_priority: int = parameter(0, 'SCHED_FIFO priority asked for', low=0, high=99)
 
