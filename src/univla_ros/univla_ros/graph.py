@@ -15,19 +15,15 @@ from typing import Any
 from univla_core.embodiment import Embodiment
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import ConfigError
+from univla_core.parameters import read_yaml
 from univla_core.paths import config_directory
 
-_BOOLEAN = ('true', 'false')
+from univla_ros.launch_arguments import launch_arguments
+from univla_ros.launch_arguments import resolve_arguments
+from univla_ros.launch_arguments import together_arguments
 
-
-@dataclass(frozen=True)
-class LaunchArgument:
-    """One argument of a launch file; every value is text, as in `name:=value`."""
-
-    name: str
-    default: str
-    description: str
-    choices: tuple[str, ...] = ()
+#: Time that a node gets to end after an interrupt: a robot brakes, a plan under way ends [s].
+PATIENCE_S = 8.0
 
 
 @dataclass(frozen=True)
@@ -58,89 +54,15 @@ class NodeDescription:
     log_level: str = 'info'
     lifecycle: bool = True
 
+    @property
+    def name(self) -> str:
+        """Full name of the node."""
+        return f'{self.namespace.rstrip("/")}/{self.executable}'
 
-def launch_arguments(robot: str) -> tuple[LaunchArgument, ...]:
-    """Arguments of the launch file of one robot, in the order they are shown."""
-    embodiment = load_embodiment(robot)
-    return (
-        LaunchArgument('namespace', f'/{robot}', 'Namespace of the robot'),
-        LaunchArgument('sim', 'false', 'Simulate the robot and its driver', _BOOLEAN),
-        LaunchArgument('policy', 'univla', 'Policy, a file in config/policies'),
-        LaunchArgument('checkpoint', 'untrained', 'Checkpoint folder, or name in checkpoints/'),
-        LaunchArgument('decoder', '', 'Decoder folder; empty: decoders/<robot> of the checkpoint'),
-        LaunchArgument(
-            'declaration', '', 'Declaration of a released head, a file in config/decoders'
-        ),
-        LaunchArgument('device', 'auto', 'Where the policy runs: auto, cpu, cuda or cuda:<n>'),
-        LaunchArgument('instruction', '', 'Task in words from the start; empty waits for the topic'),
-        LaunchArgument(
-            'driver_namespace', '', f"Namespace of the robot driver; empty: {_driver_space(embodiment)}"
-        ),
-        *(
-            LaunchArgument(
-                f'camera_{name}_topic',
-                '',
-                f'Image topic of camera {name}; empty: camera/{name}/image_raw in the namespace',
-            )
-            for name in embodiment.cameras
-        ),
-        LaunchArgument(
-            'image_transport', 'raw', 'How the cameras publish', ('raw', 'compressed')
-        ),
-        LaunchArgument('use_sim_time', 'false', 'Follow /clock instead of the wall clock', _BOOLEAN),
-        LaunchArgument('params_file', '', 'YAML with parameters that override all others'),
-        LaunchArgument(
-            'log_level', 'info', 'Severity of the logs', ('debug', 'info', 'warn', 'error')
-        ),
-        LaunchArgument('autostart', 'true', 'Configure and activate the nodes at once', _BOOLEAN),
-        LaunchArgument(
-            'publish_tf',
-            'auto',
-            'Publish /tf of the body; auto: only in simulation, where no driver does',
-            ('auto', *_BOOLEAN),
-        ),
-        LaunchArgument('rviz', 'false', 'Open RViz with config/rviz/univla.rviz', _BOOLEAN),
-        LaunchArgument('monitor', 'true', 'Run monitor_node', _BOOLEAN),
-        LaunchArgument('seed', '0', 'Seed of the simulated scene'),
-    )
-
-
-def together_arguments() -> tuple[LaunchArgument, ...]:
-    """Arguments of `together.launch.py`: several robots that follow one policy."""
-    own = ('namespace', 'driver_namespace', 'decoder', 'declaration')
-    shared = [
-        argument
-        for argument in launch_arguments('widowx')
-        if argument.name not in own and not argument.name.startswith('camera_')
-    ]
-    robots = LaunchArgument(
-        'robots', 'widowx,franka', 'Robots by comma; the first one\'s camera is looked through'
-    )
-    return (robots, *shared)
-
-
-def resolve_arguments(
-    declared: tuple[LaunchArgument, ...], given: Mapping[str, str]
-) -> dict[str, str]:
-    """All arguments with defaults filled in.
-
-    Raises:
-        ConfigError: If a name is unknown or a value is not one of the choices.
-    """
-    known = {argument.name: argument for argument in declared}
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise ConfigError(
-            f'unknown launch argument {", ".join(unknown)}; known are {", ".join(known)}'
-        )
-    values = {name: given.get(name, argument.default) for name, argument in known.items()}
-    for name, argument in known.items():
-        if argument.choices and values[name] not in argument.choices:
-            raise ConfigError(
-                f'{name}:={values[name]} is not possible; choose one of '
-                f'{", ".join(argument.choices)}'
-            )
-    return values
+    @property
+    def log_rule(self) -> str:
+        """Value of `--log-level`: this node's own logger, not the middleware's."""
+        return f'{self.name.strip("/").replace("/", ".")}:={self.log_level}'
 
 
 def build_graph(robot: str, given: Mapping[str, str]) -> tuple[NodeDescription, ...]:
@@ -224,17 +146,20 @@ def _robot_nodes(
         ),
     ]
     if values['monitor'] == 'true':
-        publish_tf = simulated if values['publish_tf'] == 'auto' else values['publish_tf'] == 'true'
+        publish_tf = (
+            simulated if values['publish_tf'] == 'auto' else values['publish_tf'] == 'true'
+        )
         parameters = {'simulated_camera': simulated, 'publish_tf': publish_tf}
         nodes.append(node('monitor_node', parameters, *cameras))
     if simulated:
-        parameters = {
+        world = {
             'driver_namespace': values['driver_namespace'],
             'seed': int(values['seed']),
             'instruction': values['instruction'],
-            'publish_clock': values['use_sim_time'] == 'true',
+            # Two clocks would throw time to and fro; followers live in the leader's time.
+            'publish_clock': values['use_sim_time'] == 'true' and not follows,
         }
-        nodes.insert(0, node('sim_node', parameters, *cameras))
+        nodes.insert(0, node('sim_node', world, *cameras))
     if values['rviz'] == 'true':
         nodes.append(_rviz(embodiment, namespace, values))
     return nodes
@@ -298,10 +223,27 @@ def _namespace(values: Mapping[str, str]) -> str:
 
 
 def _override_files(values: Mapping[str, str]) -> tuple[str, ...]:
-    path = values['params_file']
-    if path and not Path(path).is_file():
+    if not values['params_file']:
+        return ()
+    path = Path(values['params_file']).expanduser()
+    if not path.is_file():
         raise ConfigError(f'params_file:={path} does not exist; give the path of a YAML file')
-    return (path,) if path else ()
+    if not _holds_parameters(read_yaml(path)):
+        raise ConfigError(
+            f'{path}: must name nodes at the top and `ros__parameters:` below each of them; '
+            'write `/**:` for all nodes'
+        )
+    return (str(path),)
+
+
+def _holds_parameters(document: Any) -> bool:
+    """Whether every branch of a parameter file leads to `ros__parameters`."""
+    if not isinstance(document, dict) or not document:
+        return False
+    return all(
+        isinstance(value, dict) if key == 'ros__parameters' else _holds_parameters(value)
+        for key, value in document.items()
+    )
 
 
 def _state_remappings(
@@ -326,7 +268,3 @@ def _camera_remappings(
             own = f'camera/{name}/image_raw'
             pairs += [(own, topic), (f'{own}/compressed', f'{topic}/compressed')]
     return tuple(pairs)
-
-
-def _driver_space(embodiment: Embodiment) -> str:
-    return str(embodiment.driver.get('namespace', '')) or '/'
