@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 from univla_core.errors import ConfigError
+
 from univla_ros.checkpoints import ensure_checkpoint
-from univla_ros.graph import LaunchArgument
 from univla_ros.graph import build_graph
 from univla_ros.graph import build_together
-from univla_ros.graph import launch_arguments
-from univla_ros.graph import together_arguments
+from univla_ros.launch_arguments import LaunchArgument
+from univla_ros.launch_arguments import launch_arguments
+from univla_ros.launch_arguments import together_arguments
 from univla_ros.supervisor import Supervisor
 
 TOGETHER = 'together'
@@ -27,6 +29,8 @@ def run_launch(robot: str, words: Sequence[str]) -> int:
     given = parse_arguments(words)
     nodes = build_together(given) if robot == TOGETHER else build_graph(robot, given)
     ensure_checkpoint(given.get('checkpoint', _default(robot, 'checkpoint')))
+    # A service manager or container ends us by SIGTERM; the nodes must still end in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Supervisor(nodes) as supervisor:
         return supervisor.wait()
 

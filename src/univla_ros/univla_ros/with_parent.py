@@ -1,0 +1,37 @@
+"""Run a command that ends with the process that started it.
+
+Usage: `python with_parent.py PID COMMAND…`, where PID is the process that starts it. A supervisor
+that is killed outright cannot end its nodes; Linux can. The nodes get SIGTERM, so each of them
+still says the safe thing. The file is run by its path, without the rest of the suite, and
+becomes the command.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def end_with_parent(parent: int) -> None:
+    """Ask the kernel for SIGTERM when the parent's thread ends; kept across exec.
+
+    Args:
+        parent: Process id of the parent; exits at once if that has ended already.
+    """
+    if not sys.platform.startswith('linux'):
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f'prctl(PR_SET_PDEATHSIG): {os.strerror(number)}')
+    if os.getppid() != parent:
+        sys.exit(f'the process {parent} that started {sys.argv[2]} has ended')
+
+
+if __name__ == '__main__':
+    end_with_parent(int(sys.argv[1]))
+    os.execvp(sys.argv[2], sys.argv[2:])
