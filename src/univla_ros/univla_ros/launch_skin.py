@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import Any
 
-from launch import LaunchContext
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
+from launch.actions import LogInfo
 from launch.actions import OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.actions import Node
-from univla_ros.graph import LaunchArgument
+from launch_ros.parameter_descriptions import Parameter
+
+from launch import LaunchContext
+from launch import LaunchDescription
+from univla_ros.graph import PATIENCE_S
 from univla_ros.graph import NodeDescription
 from univla_ros.graph import build_graph
 from univla_ros.graph import build_together
-from univla_ros.graph import launch_arguments
-from univla_ros.graph import together_arguments
+from univla_ros.launch_arguments import LaunchArgument
+from univla_ros.launch_arguments import launch_arguments
+from univla_ros.launch_arguments import together_arguments
 
 
 def robot_launch(robot: str) -> LaunchDescription:
@@ -36,9 +41,26 @@ def _launch(
 ) -> LaunchDescription:
     def actions(context: LaunchContext) -> list[Any]:
         given = {a.name: LaunchConfiguration(a.name).perform(context) for a in declared}
-        return [_node(description) for description in build(given)]
+        warnings = [LogInfo(msg=text) for text in misspelt(context.launch_configurations, given)]
+        return [*warnings, *(_node(description) for description in build(given))]
 
     return LaunchDescription([*map(_argument, declared), OpaqueFunction(function=actions)])
+
+
+def misspelt(configurations: dict[str, str], known: dict[str, str]) -> list[str]:
+    """One sentence for each launch argument that `ros2 launch` passed over as unknown.
+
+    Only near misses count: a launch file that includes ours has arguments of its own.
+    """
+    sentences = []
+    for name in sorted(set(configurations) - set(known)):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        if near:
+            sentences.append(
+                f'WARNING: {name}:= is not an argument and changes nothing; '
+                f'did you mean {near[0]}:=?'
+            )
+    return sentences
 
 
 def _argument(argument: LaunchArgument) -> DeclareLaunchArgument:
@@ -51,6 +73,11 @@ def _argument(argument: LaunchArgument) -> DeclareLaunchArgument:
 
 
 def _node(description: NodeDescription) -> Any:
+    """One process.
+
+    Parameters go one by one, not as a dictionary: launch would write that under the node's full
+    name, which beats the `/**` of a later file, so that `params_file` could not override it.
+    """
     kind = LifecycleNode if description.lifecycle else Node
     return kind(
         package=description.package,
@@ -59,11 +86,16 @@ def _node(description: NodeDescription) -> Any:
         namespace=description.namespace,
         parameters=[
             *description.parameter_files,
-            dict(description.parameters),
+            *(
+                Parameter(name, value, value_type=type(value))
+                for name, value in description.parameters.items()
+            ),
             *description.override_files,
         ],
         remappings=list(description.remappings),
-        arguments=[*description.arguments, '--ros-args', '--log-level', description.log_level],
+        arguments=list(description.arguments),
+        ros_arguments=['--log-level', description.log_rule],
         output='screen',
         emulate_tty=True,
+        sigterm_timeout=str(PATIENCE_S),
     )
