@@ -50,7 +50,7 @@ def test_camera_looks_at_its_target(name):
     pinhole = Pinhole.of_simulation(camera)
     target = np.array([camera.simulation['look_at']], dtype=float)
     assert np.allclose(pinhole.project(target), [[camera.width / 2, camera.height / 2]])
-    above = pinhole.project(target + [0.0, 0.0, 0.05])[0]
+    above = pinhole.project(target + np.array([0.0, 0.0, 0.05]))[0]
     assert above[1] < camera.height / 2
     behind = np.array([camera.simulation['position']]) * 3.0 - 2.0 * target
     assert np.isnan(pinhole.project(behind)).all()

@@ -34,7 +34,10 @@ ACTION_SPACES = {
             'eef_pose', False, True, f'EEF x y z [m], rotation vector [rad] in base; {_GRIPPER}'
         ),
         ActionSpace(
-            'eef_delta', True, True, f'EEF increments per step, axes of the base frame; {_GRIPPER}'
+            'eef_delta',
+            True,
+            True,
+            f'EEF increments [m, rad] per step, axes of the base frame; {_GRIPPER}',
         ),
         ActionSpace('base_twist', False, False, 'linear x [m/s] and angular z [rad/s] in base'),
     )

@@ -197,7 +197,9 @@ def _from_document(document: dict[str, Any], where: str) -> Embodiment:
         maker = _limits(axes, where)
         limits = maker.scaled(float(document['control']['limit_share']))
         operating = [axis.get('operating', {}) for axis in axes]
-        limits = limits.tightened(_limits([{**a, **o} for a, o in zip(axes, operating)], where))
+        limits = limits.tightened(
+            _limits([{**a, **o} for a, o in zip(axes, operating, strict=True)], where)
+        )
         embodiment = Embodiment(
             name=document['name'],
             description=document['description'],

@@ -80,7 +80,8 @@ class ObservationBuffer:
             raise ObservationError('the clock jumped backwards; waiting for new pictures')
         if max(stamps.values()) - stamps[oldest] > self.max_skew_s:
             raise ObservationError(
-                f'camera {oldest} is {max(stamps.values()) - stamps[oldest]:.2f} s behind the others'
+                f'camera {oldest} is {max(stamps.values()) - stamps[oldest]:.2f} s '
+                'behind the others'
             )
         images = {name: image for name, (_, image) in self._frames.items()}
         observation = Observation(images=images, instruction=instruction, stamp=stamps[oldest])

@@ -1,4 +1,4 @@
-"""One frozen dataclass is one node's configuration, one YAML section and one set of ROS parameters."""
+"""One frozen dataclass is one node's configuration, one YAML section, one set of parameters."""
 
 from __future__ import annotations
 

@@ -77,7 +77,8 @@ def test_transforms_lead_from_base_to_end_effector(view, rig):
         q = edge.rotation
         v = np.array([q.x, q.y, q.z])
         turned = place + 2.0 * np.cross(v, np.cross(v, place) + q.w * place)
-        place = turned + [edge.translation.x, edge.translation.y, edge.translation.z]
+        step = edge.translation
+        place = turned + np.array([step.x, step.y, step.z])
         frame = edges[frame].header.frame_id
     assert np.allclose(place, ROBOT.chain.forward(ROBOT.home)[:3, 3], atol=1e-9)
 

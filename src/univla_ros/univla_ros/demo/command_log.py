@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -76,10 +77,9 @@ def main() -> None:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    try:
+    # Without permission the record is as good as the machine is idle.
+    with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-    except (OSError, AttributeError):
-        pass  # without permission the record is as good as the machine is idle
     node = rclpy.create_node('command_log')
     recorders = {name: record_commands(node, load_embodiment(name)) for name in robots}
     executor = SingleThreadedExecutor()

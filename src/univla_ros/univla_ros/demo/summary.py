@@ -78,7 +78,7 @@ def _stalled_in_gaps(observer: RobotObserver) -> np.ndarray:
     """How much of each gap between commands the machine itself stood still [s]."""
     times = observer.commands.times
     return np.array(
-        [stalled(observer.stalls, a, b) for a, b in zip(times, times[1:], strict=False)]
+        [stalled(observer.stalls, *gap) for gap in zip(times[:-1], times[1:], strict=True)]
     )
 
 
@@ -94,8 +94,8 @@ def _problems(row: dict[str, Any]) -> list[str]:
         problems.append(f'control rate {row["control_rate_hz"]:.1f} Hz is below {_MIN_RATE_HZ} Hz')
     if row['largest_own_gap_periods'] > _MAX_GAP_PERIODS:
         problems.append(
-            f'longest gap between commands was {row["largest_gap_periods"]:.1f} periods, more than '
-            f'{_MAX_GAP_PERIODS} even without the time that the machine stood still'
+            f'longest gap between commands was {row["largest_gap_periods"]:.1f} periods, more '
+            f'than {_MAX_GAP_PERIODS} even without the time that the machine stood still'
         )
     return problems
 
