@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 from univla_core.action_chunk import ActionChunk
 from univla_core.errors import ActionError
 from univla_core.latent_action import LatentAction
+
 from univla_msgs.msg import ActionChunk as ActionChunkMsg
 from univla_msgs.msg import LatentAction as LatentActionMsg
 from univla_msgs.msg import Tensor as TensorMsg
@@ -27,7 +28,7 @@ def seconds_from_msg(msg: Time) -> float:
 def seconds_to_msg(seconds: float) -> Time:
     """Time message of a non-negative number of seconds."""
     whole = math.floor(seconds)
-    return Time(sec=int(whole), nanosec=min(999_999_999, int((seconds - whole) * 1e9)))
+    return Time(sec=int(whole), nanosec=min(999_999_999, round((seconds - whole) * 1e9)))
 
 
 def header_to_msg(stamp: float, frame: str = '') -> Header:
@@ -43,13 +44,13 @@ def tensor_from_msg(msg: TensorMsg) -> np.ndarray:
     """
     shape = tuple(msg.shape)
     data = np.frombuffer(msg.data, dtype=np.uint8)
-    dtype = np.dtype('<u2' if msg.dtype == 'bfloat16' else msg.dtype) if _known(msg.dtype) else None
+    dtype = _numpy_type(msg.dtype)
     if dtype is None or data.size != math.prod(shape) * dtype.itemsize:
         raise ActionError(
             f'tensor of type {msg.dtype!r} and shape {shape} holds {data.size} bytes; '
             f'types are bfloat16, {", ".join(_DTYPES)}, little-endian without padding'
         )
-    values = data.view(dtype.newbyteorder('<')).reshape(shape)
+    values = data.view(dtype).reshape(shape)
     if msg.dtype == 'bfloat16':
         return (values.astype(np.uint32) << 16).view(np.float32)
     return values
@@ -60,6 +61,7 @@ def tensor_to_msg(values: np.ndarray, dtype: str | None = None) -> TensorMsg:
     if dtype == 'bfloat16':
         bits = np.ascontiguousarray(values, dtype='<f4').view(np.uint32)
         rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype('<u2')
+        rounded[np.isnan(values)] = 0x7FC0  # rounding could carry NaN into zero
         return _tensor('bfloat16', values.shape, rounded)
     name = dtype or values.dtype.name
     return _tensor(name, values.shape, np.ascontiguousarray(values, dtype=name))
@@ -154,11 +156,14 @@ def action_chunk_to_msg(chunk: ActionChunk, frame: str = '') -> ActionChunkMsg:
 
 def joint_positions_from_msg(msg: JointState) -> dict[str, float]:
     """Positions by joint name [rad or m]; tolerates empty velocity and effort."""
-    return dict(zip(msg.name, msg.position))
+    return dict(zip(msg.name, msg.position, strict=False))
 
 
-def _known(dtype: str) -> bool:
-    return dtype == 'bfloat16' or dtype in _DTYPES
+def _numpy_type(name: str) -> np.dtype | None:
+    """Little-endian type that the bytes are read as; None if the name is unknown."""
+    if name == 'bfloat16':
+        return np.dtype('<u2')
+    return np.dtype(name).newbyteorder('<') if name in _DTYPES else None
 
 
 def _tensor(dtype: str, shape: tuple[int, ...], values: np.ndarray) -> TensorMsg:

@@ -28,7 +28,8 @@ def image_from_msg(msg: Image) -> np.ndarray:
         return _through_cv_bridge(msg)
     channels = _CHANNELS[msg.encoding]
     step = msg.step or msg.width * channels
-    if step < msg.width * channels or len(msg.data) < step * msg.height or not msg.height:
+    empty = not (msg.height and msg.width)
+    if empty or step < msg.width * channels or len(msg.data) < step * msg.height:
         raise ObservationError(
             f'image {msg.width}x{msg.height} {msg.encoding} with step {msg.step} holds '
             f'{len(msg.data)} bytes; the camera driver sends a broken message'
@@ -50,11 +51,11 @@ def image_from_compressed_msg(msg: CompressedImage) -> np.ndarray:
         ObservationError: If the data cannot be decoded.
     """
     data = np.frombuffer(msg.data, dtype=np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    picture = _decoded(data) if _is_whole(data) else None
     if picture is None:
         raise ObservationError(
-            f'compressed image of format {msg.format!r} ({data.size} bytes) cannot be decoded; '
-            'send JPEG or PNG'
+            f'compressed image of format {msg.format!r} ({data.size} bytes) is cut short or no '
+            'picture; send whole JPEG or PNG files'
         )
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
@@ -76,6 +77,21 @@ def image_to_compressed_msg(
     msg = CompressedImage(header=header, format='jpeg')
     msg.data = array.array('B', data.tobytes())
     return msg
+
+
+def _is_whole(data: np.ndarray) -> bool:
+    """Whether a JPEG or PNG has its end: the decoder fills what is missing with grey."""
+    end = bytes(data).rstrip(b'\0')[-12:]  # some drivers pad with zeros
+    if bytes(data[:2]) == b'\xff\xd8':
+        return end.endswith(b'\xff\xd9')
+    return b'IEND' in end
+
+
+def _decoded(data: np.ndarray) -> np.ndarray | None:
+    try:
+        return cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error:  # sizes that no picture has
+        return None
 
 
 def _through_cv_bridge(msg: Image) -> np.ndarray:
