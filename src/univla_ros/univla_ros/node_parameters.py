@@ -31,7 +31,8 @@ def declare_parameters(node: Node, kind: type[ConfigT]) -> ConfigT:
                 field.name, default_of(field), descriptor(field)
             ).value
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            raise ConfigError(f'{node.get_fully_qualified_name()}: {error}') from error
+            hint = '; write 10.0, not 10' if isinstance(default_of(field), float) else ''
+            raise ConfigError(f'{node.get_fully_qualified_name()}: {error}{hint}') from error
     return config_from_mapping(kind, values, node.get_fully_qualified_name())
 
 
