@@ -6,6 +6,8 @@ import gc
 import os
 import signal
 import sys
+import traceback
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -16,12 +18,28 @@ from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 from univla_core.errors import UnivlaError
+from univla_core.parameters import parameter
+
 from univla_ros.diagnostics import ERROR
+from univla_ros.diagnostics import OK
 from univla_ros.diagnostics import Diagnostics
 from univla_ros.node_parameters import declare_parameters
 
+_DONE = {
+    'configure': 'configured',
+    'activate': 'active',
+    'deactivate': 'inactive',
+    'clean up': 'unconfigured',
+}
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteConfig:
+    """Parameters that every node of the suite has."""
+
+    autostart: bool = parameter(False, 'Configure and activate at once')
 
 
 class SuiteNode(LifecycleNode):
@@ -36,7 +54,7 @@ class SuiteNode(LifecycleNode):
     def __init__(self, name: str, **arguments: Any) -> None:
         super().__init__(name, **arguments)
         self.config: Any = declare_parameters(self, self.config_type)
-        self.autostart: bool = self.declare_parameter('autostart', False).value
+        self.autostart = declare_parameters(self, SuiteConfig).autostart
         self.diagnostics = Diagnostics(self)
         self.is_active = False
         self.last_error = ''
@@ -62,6 +80,8 @@ class SuiteNode(LifecycleNode):
         super().on_activate(state)
         result = self._guarded('activate', self.activate)
         self.is_active = result == SUCCESS
+        if not self.is_active:
+            super().on_deactivate(state)  # its publishers stay silent
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -91,11 +111,13 @@ class SuiteNode(LifecycleNode):
         return self.get_clock().now().nanoseconds * 1e-9
 
     def ask_for_realtime(self, priority: int) -> None:
-        """Ask for real-time scheduling of this thread and say what was got; 0 asks for nothing."""
+        """Ask for real-time scheduling of this process; 0 asks for nothing."""
         if priority <= 0:
             return
         try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+            # All threads: one of the middleware's that waits for a core may hold a lock we need.
+            for thread in os.listdir('/proc/self/task'):
+                os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
         except (OSError, AttributeError):
             self.get_logger().info(
                 'no permission for real-time scheduling, running at normal priority; '
@@ -113,12 +135,39 @@ class SuiteNode(LifecycleNode):
             self.last_error = str(error)
             self.get_logger().error(f'cannot {what}: {error}')
             self.diagnostics.set('lifecycle', ERROR, f'cannot {what}: {error}')
+            self.diagnostics.publish()
             return FAILURE
+        except Exception:
+            # A mistake of ours: rclpy would swallow it without a word.
+            self.get_logger().fatal(f'cannot {what}:\n{traceback.format_exc()}')
+            raise
+        self.last_error = ''
+        self.diagnostics.set('lifecycle', OK, _DONE[what])
         return SUCCESS
 
 
 class _Stop(BaseException):
-    """Raised by the signal handler to leave the spin loop."""
+    """Raised by the signal handler to leave a long start-up."""
+
+
+class _StopRequest:
+    """What SIGINT and SIGTERM ask for: leave the start-up at once, the spin loop in order.
+
+    A running node is not torn out of a callback, where its state may be half changed: the loop
+    looks at `asked` at least five times a second.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.starting = True
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        if self.starting:
+            self.starting = False
+            raise _Stop
 
 
 def run(kind: type[SuiteNode]) -> int:
@@ -127,39 +176,48 @@ def run(kind: type[SuiteNode]) -> int:
     SIGINT and SIGTERM deactivate the node before the middleware goes down, so the safe command
     is really sent. Returns the exit status: 1 when an autostarted node refused to start.
     """
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    stop = _StopRequest()
+    status = _run(kind, stop)
+    # Native objects of the node want to go while the interpreter still stands.
+    gc.unfreeze()
+    gc.collect()
+    return status
+
+
+def _run(kind: type[SuiteNode], stop: _StopRequest) -> int:
     node = None
     try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = kind()
         if node.autostart and not node.start():
             return 1
-        gc.collect()
-        gc.freeze()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while True:
-            executor.spin_once(timeout_sec=0.2)
+        stop.starting = False
+        _spin(node, stop)
     except _Stop:
-        return 0
+        pass
     except UnivlaError as error:
         print(f'{kind.__name__}: {error}', file=sys.stderr)
         return 1
     finally:
+        stop.starting = False
         _end(node)
+    return 0
+
+
+def _spin(node: SuiteNode, stop: _StopRequest) -> None:
+    gc.collect()
+    gc.freeze()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while not stop.asked:
+        executor.spin_once(timeout_sec=0.2)
+    executor.remove_node(node)
+    executor.shutdown()
 
 
 def _end(node: SuiteNode | None) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     if node is not None:
         if node.is_active:
             node.trigger_deactivate()
         node.destroy_node()
     rclpy.try_shutdown()
-    gc.unfreeze()
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise _Stop
