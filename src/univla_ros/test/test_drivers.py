@@ -127,6 +127,23 @@ def test_an_unknown_option_lists_the_known_ones(node, robot, option, known):
         load_driver(node, body(robot, **option))
 
 
+@pytest.mark.parametrize(
+    ('robot', 'key'),
+    [
+        ('widowx', 'group'),
+        ('widowx', 'gripper'),
+        ('widowx', 'gripper_pwm'),
+        ('franka', 'arm_topic'),
+        ('franka', 'gripper_action'),
+    ],
+)
+def test_a_missing_option_is_named(node, robot, key):
+    embodiment = load_embodiment(robot)
+    options = {name: value for name, value in embodiment.driver.items() if name != key}
+    with pytest.raises(ConfigError, match=f'driver.{key} is missing'):
+        load_driver(node, dataclasses.replace(embodiment, driver=options))
+
+
 # --- promises of every adapter --------------------------------------------------------------
 
 

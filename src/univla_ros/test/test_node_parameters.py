@@ -33,7 +33,7 @@ class Example:
     horizon: int = parameter(8, 'Actions per chunk', low=1, high=64)
     mode: str = parameter('hold', 'What to do', choices=('hold', 'stop'))
     loud: bool = parameter(False, 'Whether to say more')
-    names: list[str] = parameter(['primary'], 'Cameras')  # noqa: RUF009
+    names: list[str] = parameter(['primary'], 'Cameras')
     scale: float = parameter(0.5, 'Share', low=0.0, high=1.0, live=True)
     least: float = parameter(0.5, 'Bounded on one side', low=0.0)
 

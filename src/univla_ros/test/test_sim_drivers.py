@@ -172,6 +172,7 @@ def wave(home: np.ndarray, amplitude: float = 0.25, time_s: float = 2.0) -> Call
 ROBOTS = [(name, {}) for name in robot_names()] + [
     ('airbot', {'profile': 'airbot_ros1'}),
     ('airbot', FORWARD_CONTROLLER),
+    ('franka', {'state_joint_names': [f'left_joint{i}' for i in range(1, 8)]}),
     ('mobile_base', {'stamped': False}),
     ('widowx', {'gripper_mode': 'current_based_position', 'namespace': '/left'}),
 ]
@@ -185,17 +186,18 @@ def test_adapter_and_driver_move_the_robot(bench, robot, options):
         drive(built.ready())
         return
     built.ready()
+    time_s = 1.0 if options else 2.0
     home, errors = built.body.home, []
-    motion = wave(home)
+    motion = wave(home, 0.125 * time_s, time_s)
 
     def watch(t: float) -> None:
         errors.append(np.abs(built.world.joint_positions - motion(t).positions).max())
 
-    built.stream(2.3, motion, watch)
+    built.stream(time_s + 0.3, motion, watch)
     assert max(errors) < 0.1
     assert errors[-1] < 0.02
     assert np.abs(built.states[-1].axes - home).max() < 0.02
-    assert len(errors) > 60
+    assert len(errors) > 30 * time_s
     assert built.problems == []
 
 

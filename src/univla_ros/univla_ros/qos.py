@@ -31,7 +31,10 @@ STATUS = QoSProfile(
 
 
 def command(period_s: float) -> QoSProfile:
-    """Driver commands: reliable, newest only, worthless after a few control periods."""
+    """Driver commands: reliable, newest only, forgotten by the sender after a few periods.
+
+    The receiver judges by its own lifespan, so drivers need not have synchronised clocks.
+    """
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=1,

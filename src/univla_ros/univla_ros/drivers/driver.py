@@ -12,6 +12,7 @@ from rclpy.publisher import Publisher
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from univla_control.command import Command
 from univla_core.embodiment import Embodiment
+from univla_core.errors import ConfigError
 
 from univla_ros.qos import command as command_qos
 
@@ -21,10 +22,28 @@ def driver_topic(embodiment: Embodiment, key: str, default: str = '') -> str:
 
     Names in the YAML are relative to `driver.namespace`; a leading slash changes nothing, so
     `namespace:=/left` moves a whole driver.
+
+    Raises:
+        ConfigError: If the YAML has no such key and there is no default.
     """
     namespace = str(embodiment.driver.get('namespace', '')).rstrip('/')
-    name = str(embodiment.driver.get(key, default)).lstrip('/')
+    name = str(driver_option(embodiment, key, default or None)).lstrip('/')
     return f'{namespace}/{name}'
+
+
+def driver_option(embodiment: Embodiment, key: str, default: Any = None) -> Any:
+    """One option of the adapter from the robot's YAML; without a default it is required.
+
+    Raises:
+        ConfigError: If it is required and not there.
+    """
+    value = embodiment.driver.get(key, default)
+    if value is None:
+        raise ConfigError(
+            f'robot {embodiment.name!r}: driver.{key} is missing, which the adapter '
+            f'{embodiment.driver["adapter"]!r} needs; see docs/robots.md'
+        )
+    return value
 
 
 def state_joint_names(embodiment: Embodiment) -> tuple[str, ...]:

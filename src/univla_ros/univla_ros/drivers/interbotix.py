@@ -18,6 +18,7 @@ from univla_core.embodiment import Embodiment
 from univla_core.errors import ConfigError
 
 from univla_ros.drivers.driver import Driver
+from univla_ros.drivers.driver import driver_option
 from univla_ros.drivers.driver import driver_topic
 from univla_ros.drivers.interbotix_modes import OperatingModeSetter
 
@@ -39,6 +40,11 @@ class InterbotixDriver(Driver):
                 f'robot {embodiment.name!r}: gripper_mode {self._mode!r} is not one of '
                 f'{", ".join(_GRIPPER_MODES)}'
             )
+        self._arm_name = str(driver_option(embodiment, 'group'))
+        self._gripper_name = str(driver_option(embodiment, 'gripper'))
+        self._pwm = 0.0
+        if self._mode == 'pwm':
+            self._pwm = float(driver_option(embodiment, 'gripper_pwm'))
         self._group_topic = driver_topic(embodiment, 'group_topic', 'commands/joint_group')
         self._single_topic = driver_topic(embodiment, 'single_topic', 'commands/joint_single')
         self._modes = OperatingModeSetter(
@@ -58,7 +64,7 @@ class InterbotixDriver(Driver):
         period_ms = max(1, round(1000.0 * period_s))
         arm = OperatingModes.Request(
             cmd_type='group',
-            name=self.options['group'],
+            name=self._arm_name,
             mode='position',
             profile_type='time',
             profile_velocity=period_ms,
@@ -66,7 +72,7 @@ class InterbotixDriver(Driver):
         )
         gripper = OperatingModes.Request(
             cmd_type='single',
-            name=self.options['gripper'],
+            name=self._gripper_name,
             mode=self._mode,
             profile_type='velocity',
             profile_velocity=0,
@@ -78,7 +84,7 @@ class InterbotixDriver(Driver):
         """Publish joint targets, and the gripper when its command changes or a second passed."""
         self._group.publish(
             JointGroupCommand(
-                name=self.options['group'], cmd=array.array('f', command.positions.tolist())
+                name=self._arm_name, cmd=array.array('f', command.positions.tolist())
             )
         )
         if command.gripper_opening is None:
@@ -86,7 +92,7 @@ class InterbotixDriver(Driver):
         value = self._gripper_command(command.gripper_opening, measured_opening)
         self._since_gripper += 1
         if value != self._last_gripper or self._since_gripper * self._period_s > 1.0:
-            self._single.publish(JointSingleCommand(name=self.options['gripper'], cmd=value))
+            self._single.publish(JointSingleCommand(name=self._gripper_name, cmd=value))
             self._last_gripper, self._since_gripper = value, 0
 
     def deactivate(self) -> None:
@@ -113,7 +119,7 @@ class InterbotixDriver(Driver):
         """PWM towards the wanted opening, or the motor angle [rad] of that opening."""
         if self._mode == 'current_based_position':
             return gripper_angle(self.embodiment.gripper.finger_position(opening))
-        pwm = float(self.options['gripper_pwm'])
+        pwm = self._pwm
         if opening < 0.1:  # keep squeezing, so that a grasped object stays; spare an empty gripper
             return 0.0 if self._at_stop(measured, 0.0) else -pwm
         if measured is None:

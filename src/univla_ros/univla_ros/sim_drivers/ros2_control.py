@@ -17,6 +17,7 @@ from univla_sim.servo import JointTrajectoryInterpolator
 from univla_sim.world import World
 
 from univla_ros.drivers.driver import driver_topic
+from univla_ros.drivers.driver import state_joint_names
 from univla_ros.sim_drivers.sim_driver import BEST_EFFORT
 from univla_ros.sim_drivers.sim_driver import SimDriver
 
@@ -53,13 +54,13 @@ class SimRos2Control(SimDriver):
     def publish_state(self) -> None:
         """Arm and finger joints, positions only, best effort."""
         fingers = [finger['name'] for finger in self.embodiment.gripper.fingers]
-        names = [*self.embodiment.axis_names, *fingers]
+        names = [*state_joint_names(self.embodiment), *fingers]
         position = self.world.gripper_finger_position
         positions = [*self.world.joint_positions.tolist(), position, position]
         self._publisher.publish(self.joint_state(names, positions))
 
     def _on_trajectory(self, msg: JointTrajectory) -> None:
-        names, wanted = list(msg.joint_names), list(self.embodiment.axis_names)
+        names, wanted = list(msg.joint_names), list(state_joint_names(self.embodiment))
         if sorted(names) != sorted(wanted) or not msg.points:
             self.refuse(f'joints {", ".join(names)} do not match {", ".join(wanted)}')
             return
