@@ -27,10 +27,12 @@ class ControlConfig:
     look_ahead_s: float = parameter(
         0.0, 'How far ahead the reference is aimed at [s]; 0 follows the limits', low=0.0, high=0.5
     )
-    delta_origin: str = parameter(
-        'measured',
-        'Pose that increments start from: measured or commanded at the stamp of the observation',
-        choices=('measured', 'commanded'),
+    delta_lag_rad: float = parameter(
+        0.1,
+        'Increments start from the command at the stamp, at most this far from the joint [rad]; '
+        '0 starts from the measured joints',
+        low=0.0,
+        high=1.0,
     )
     history_s: float = parameter(
         3.0, 'Joint states kept for chunks of increments [s]', low=0.2, high=60.0

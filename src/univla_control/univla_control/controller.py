@@ -50,7 +50,7 @@ class ChunkController:
         self._twist = TwistLimiter(embodiment.limits)
         self._gripper = GripperTrack(embodiment.gripper)
         self._measured = JointHistory(config.history_s)
-        self._commanded = JointHistory(config.history_s)
+        self._references = JointHistory(config.history_s)
         self._joint_time: float | None = None
         self._newest_joints: np.ndarray | None = None
         self._mode = Mode.IDLE
@@ -142,18 +142,25 @@ class ChunkController:
         return None
 
     def _origin(self, chunk: ActionChunk) -> np.ndarray | None:
-        """Joint angles at the stamp of the observation (n,) [rad]."""
+        """Joint angles that increments start from (n,) [rad].
+
+        An arm follows its commands with a lag. Started from the measured pose, every chunk would
+        pull it back by that lag: it would creep and sway. So increments start from what was asked
+        for at that time, yet no further from the measured joints than a lag explains: an arm that
+        is blocked must not wind up.
+        """
         assert self._newest_joints is not None
         if not self._arm:
             return self._newest_joints
-        commanded = self._config.delta_origin == 'commanded'
-        history = self._commanded if commanded else self._measured
-        origin = history.at(chunk.stamp)
-        if origin is None and commanded:
-            origin = self._measured.at(chunk.stamp)
-        if origin is None and not action_space(chunk.action_space).relative:
-            return self._newest_joints
-        return origin
+        measured = self._measured.at(chunk.stamp)
+        if measured is None:
+            relative = action_space(chunk.action_space).relative
+            return None if relative else self._newest_joints
+        reference = self._references.at(chunk.stamp)
+        if reference is None:
+            return measured
+        bound = self._config.delta_lag_rad
+        return measured + np.clip(reference - measured, -bound, bound)
 
     def set_instruction(self, instruction: str, time: float) -> None:
         """Change the task in words; chunks planned for another one are dropped from now on."""
@@ -169,7 +176,7 @@ class ChunkController:
         self._anchored, self._following = False, None
         self._last_time = None
         self._twist.reset()
-        self._commanded.reset()
+        self._references.reset()
         self._sent = self._received = self._reanchored = 0
         self._dropped.clear()
         self.set_mode(mode, time)
@@ -229,8 +236,6 @@ class ChunkController:
             self._move(time, self._tick_length(elapsed), plan)
         command = self._command(time, plan, reanchored)
         self._sent += 1
-        if self._arm:
-            self._commanded.add(time, command.positions)
         return command
 
     def _tick_length(self, elapsed: float) -> float:
@@ -261,7 +266,7 @@ class ChunkController:
         self._jumps += 1
         self._clock_jumped = True
         self._measured.reset()
-        self._commanded.reset()
+        self._references.reset()
         self._joint_time, self._plan, self._apart_since = None, None, None
         self._last_time = self._quiet_since = time
 
@@ -354,7 +359,9 @@ class ChunkController:
         self._following = motion
         ahead = limiter.look_ahead_s
         reach = 1.5 * (ahead + dt) * self._embodiment.limits.velocity
-        limiter.follow(dt, *motion.sample(time + ahead, limiter.positions, reach))
+        reference = motion.sample(time + ahead, limiter.positions, reach)
+        self._references.add(time + ahead, reference[0])
+        limiter.follow(dt, *reference)
         if motion.unreachable is not None:
             self._fault = 'unreachable'
             self._reason = (
