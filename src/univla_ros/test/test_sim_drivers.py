@@ -180,7 +180,7 @@ ROBOTS = [(name, {}) for name in robot_names()] + [
 
 @pytest.mark.parametrize(('robot', 'options'), ROBOTS)
 def test_adapter_and_driver_move_the_robot(bench, robot, options):
-    """Two seconds of smooth motion; at its 0.4 rad/s, 0.1 rad are a quarter of a second late."""
+    """Smooth motion: the joints are where a command of the last half second sent them."""
     built = bench(robot, **options)
     if built.body.kind == 'base':
         drive(built.ready())
@@ -189,15 +189,18 @@ def test_adapter_and_driver_move_the_robot(bench, robot, options):
     time_s = 1.0 if options else 2.0
     home, errors = built.body.home, []
     motion = wave(home, 0.125 * time_s, time_s)
+    sent: list[np.ndarray] = []
 
     def watch(t: float) -> None:
-        errors.append(np.abs(built.world.joint_positions - motion(t).positions).max())
+        sent.append(motion(t).positions)
+        apart = np.abs(np.array(sent[-30:]) - built.world.joint_positions).max(axis=1)
+        errors.append(apart.min())
 
     built.stream(time_s + 0.3, motion, watch)
-    assert max(errors) < 0.1
-    assert errors[-1] < 0.02
+    assert max(errors) < 0.02
+    assert np.ptp(sent, axis=0).max() > 0.1 * time_s, 'it was asked to move at all'
     assert np.abs(built.states[-1].axes - home).max() < 0.02
-    assert len(errors) > 30 * time_s
+    assert len(errors) > 20 * time_s
     assert built.problems == []
 
 
@@ -484,12 +487,14 @@ def test_a_reset_world_forgets_the_commands_before(bench, rig, robot):
     built = bench(robot).ready()
     if built.body.kind == 'base':
         built.stream(1.0, lambda t: twist_command(0.2, 0.0))
+        rig.spin(0.1)  # what is still on its way arrives
         built.world.reset()
         rig.spin(0.2)
         assert abs(built.world.odometry.v) < 0.02
         return
     goal = built.body.home + 0.1
     built.stream(0.5, lambda t: arm_command(goal))
+    rig.spin(0.3)
     built.world.reset()
     rig.spin(0.3)
     np.testing.assert_allclose(built.world.joint_positions, built.body.home, atol=0.02)
