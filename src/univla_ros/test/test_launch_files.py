@@ -8,17 +8,20 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from univla_core.embodiment import robot_names
+from univla_core.errors import ConfigError
 from univla_ros.graph import build_graph
 from univla_ros.graph import build_together
 from univla_ros.launch_arguments import launch_arguments
 from univla_ros.launch_arguments import together_arguments
 from univla_ros.supervisor import node_command
+from univla_ros.with_parent import command_prefix
 
 FOLDER = Path(__file__).resolve().parents[3] / 'launch'
 FILES = sorted(FOLDER.glob('*.launch.py'))
@@ -83,8 +86,27 @@ def test_every_robot_has_a_launch_file_and_every_launch_file_a_robot():
     assert {robot_of(path) for path in FILES} == {*robot_names(), TOGETHER}
 
 
+def install(prefix: Path, *executables: tuple[str, str]) -> None:
+    """Put packages with these executables on an ament index of their own."""
+    for package, executable in executables:
+        for folder in ('share/ament_index/resource_index/packages', f'lib/{package}'):
+            (prefix / folder).mkdir(parents=True, exist_ok=True)
+        (prefix / 'share/ament_index/resource_index/packages' / package).touch()
+        (prefix / 'lib' / package / executable).touch()
+
+
 @pytest.fixture
-def description(request):
+def prefix(tmp_path, monkeypatch):
+    """An install space with every node of the suite and RViz."""
+    folder = tmp_path / 'install'
+    nodes = build_graph('widowx', {'sim': 'true', 'rviz': 'true'})
+    install(folder, *((node.package, node.executable) for node in nodes))
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(folder))
+    return folder
+
+
+@pytest.fixture
+def description(request, prefix):
     """The launch description of one file, made by launch itself."""
     pytest.importorskip('launch_ros')
     path = FOLDER / f'{request.param}.launch.py'
@@ -179,6 +201,32 @@ def test_launch_refuses_a_value_and_names_it(description, given):
     with pytest.raises(Exception, match=f'(?s){name}.*{value}') as error:
         actions(description[1], given)
     assert 'Traceback' not in str(error.value)
+
+
+@pytest.mark.parametrize('description', ['widowx'], indirect=True)
+@pytest.mark.parametrize(
+    'lost, given', [('rviz2/rviz2', {'rviz': 'true'}), ('univla_ros/controller_node', {})]
+)
+def test_launch_starts_nothing_when_one_node_is_not_installed(description, prefix, lost, given):
+    """Launch itself would find the gap midway and leave the nodes before it running."""
+    (prefix / 'lib' / lost).unlink()
+    with pytest.raises(ConfigError, match=f'{prefix} has no {lost.split("/")[1]}.*build it again'):
+        actions(description[1], given)
+    (prefix / 'share/ament_index/resource_index/packages' / lost.split('/')[0]).unlink()
+    with pytest.raises(ConfigError, match=f'{lost.split("/")[0]} is not installed'):
+        actions(description[1], given)
+
+
+@pytest.mark.parametrize('description', ['widowx'], indirect=True)
+def test_nodes_end_with_launch_and_its_own_prefix_still_works(description):
+    wanted = {'launch-prefix': 'gdb --args', 'launch-prefix-filter': 'policy'}
+    for node in actions(description[1], wanted):
+        text = ''.join(part.text for part in node.process_description.prefix)
+        words = shlex.split(text)
+        own = command_prefix()
+        assert words[: len(own)] == own
+        debugged = node.node_executable == 'policy_node'
+        assert words[len(own) :] == (['gdb', '--args'] if debugged else [])
 
 
 @pytest.mark.parametrize('description', ['widowx'], indirect=True)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
+import shlex
 from collections.abc import Callable
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from ament_index_python.packages import PackageNotFoundError
+from ament_index_python.packages import get_package_prefix
 from launch.actions import DeclareLaunchArgument
 from launch.actions import LogInfo
 from launch.actions import OpaqueFunction
@@ -13,6 +19,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import Parameter
+from univla_core.errors import ConfigError
 
 from launch import LaunchContext
 from launch import LaunchDescription
@@ -23,6 +30,7 @@ from univla_ros.graph import build_together
 from univla_ros.launch_arguments import LaunchArgument
 from univla_ros.launch_arguments import launch_arguments
 from univla_ros.launch_arguments import together_arguments
+from univla_ros.with_parent import command_prefix
 
 
 def robot_launch(robot: str) -> LaunchDescription:
@@ -42,7 +50,9 @@ def _launch(
     def actions(context: LaunchContext) -> list[Any]:
         given = {a.name: LaunchConfiguration(a.name).perform(context) for a in declared}
         warnings = [LogInfo(msg=text) for text in misspelt(context.launch_configurations, given)]
-        return [*warnings, *(_node(description) for description in build(given))]
+        descriptions = build(given)
+        _check_installed(descriptions)
+        return [*warnings, *(_node(context, description) for description in descriptions)]
 
     return LaunchDescription([*map(_argument, declared), OpaqueFunction(function=actions)])
 
@@ -72,7 +82,29 @@ def _argument(argument: LaunchArgument) -> DeclareLaunchArgument:
     )
 
 
-def _node(description: NodeDescription) -> Any:
+def _check_installed(descriptions: Iterable[NodeDescription]) -> None:
+    """Refuse before anything starts: launch finds a gap midway and leaves the others running."""
+    for package, executable in {(d.package, d.executable) for d in descriptions}:
+        try:
+            prefix = get_package_prefix(package)
+        except PackageNotFoundError as error:
+            raise ConfigError(
+                f'{package} is not installed; install it and source its workspace, or leave out '
+                'what needs it'
+            ) from error
+        if not Path(prefix, 'lib', package, executable).is_file():
+            raise ConfigError(f'{prefix} has no {executable} of {package}; build it again')
+
+
+def _prefix(context: LaunchContext, executable: str) -> str:
+    """End the node with launch, even if that is killed, and keep `--launch-prefix` working."""
+    prefix = context.launch_configurations.get('launch-prefix', '')
+    chosen = context.launch_configurations.get('launch-prefix-filter', '')
+    words = shlex.join(command_prefix())
+    return f'{words} {prefix}' if re.match(chosen, executable) else words
+
+
+def _node(context: LaunchContext, description: NodeDescription) -> Any:
     """One process.
 
     Parameters go one by one, not as a dictionary: launch would write that under the node's full
@@ -84,6 +116,7 @@ def _node(description: NodeDescription) -> Any:
         executable=description.executable,
         name=description.executable,
         namespace=description.namespace,
+        exec_name=description.executable,
         parameters=[
             *description.parameter_files,
             *(
@@ -94,6 +127,7 @@ def _node(description: NodeDescription) -> Any:
         ],
         remappings=list(description.remappings),
         arguments=list(description.arguments),
+        prefix=_prefix(context, description.executable),
         ros_arguments=['--log-level', description.log_rule],
         output='screen',
         emulate_tty=True,

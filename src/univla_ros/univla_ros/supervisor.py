@@ -20,9 +20,9 @@ from typing import Any
 import yaml
 from univla_core.errors import ConfigError
 
-from univla_ros import with_parent
 from univla_ros.graph import PATIENCE_S
 from univla_ros.graph import NodeDescription
+from univla_ros.with_parent import command_prefix
 
 
 @dataclass
@@ -149,10 +149,9 @@ class Supervisor:
             self._log_directory.mkdir(parents=True, exist_ok=True)
             log = self._log_directory / f'{file_stem(description)}.log'
             output = log.open('w')
-        wrapper = [sys.executable, '-I', '-S', with_parent.__file__, str(os.getpid())]
         # A session of its own: Ctrl-C reaches the nodes through stop(), once and in order.
         process = subprocess.Popen(
-            [*wrapper, *command],
+            [*command_prefix(), *command],
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             stdin=subprocess.DEVNULL,

@@ -32,6 +32,11 @@ def end_with_parent(parent: int) -> None:
         sys.exit(f'the process {parent} that started {sys.argv[2]} has ended')
 
 
+def command_prefix() -> list[str]:
+    """Words before a command that shall end with this process; -I -S starts Python quickly."""
+    return [sys.executable, '-I', '-S', __file__, str(os.getpid())]
+
+
 if __name__ == '__main__':
     end_with_parent(int(sys.argv[1]))
     os.execvp(sys.argv[2], sys.argv[2:])
