@@ -29,8 +29,10 @@ def run_launch(robot: str, words: Sequence[str]) -> int:
     given = parse_arguments(words)
     nodes = build_together(given) if robot == TOGETHER else build_graph(robot, given)
     ensure_checkpoint(given.get('checkpoint', _default(robot, 'checkpoint')))
-    # A service manager or container ends us by SIGTERM; the nodes must still end in order.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Containers end us by SIGTERM, and a script's background jobs are deaf to SIGINT by default;
+    # the nodes must end in order all the same.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with Supervisor(nodes) as supervisor:
         return supervisor.wait()
 
