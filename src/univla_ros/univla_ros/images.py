@@ -80,7 +80,7 @@ def image_to_compressed_msg(
 
 
 def _is_whole(data: np.ndarray) -> bool:
-    """Whether a JPEG or PNG has its end: the decoder fills what is missing with grey."""
+    """Whether a JPEG or PNG has its end: OpenCV before 4.11 may fill what is missing with grey."""
     end = bytes(data).rstrip(b'\0')[-12:]  # some drivers pad with zeros
     if bytes(data[:2]) == b'\xff\xd8':
         return end.endswith(b'\xff\xd9')
