@@ -1,4 +1,4 @@
-"""ros2 launch univla_ros together.launch.py robots:=widowx,franka: one policy drives several robots.
+"""ros2 launch univla_ros together.launch.py robots:=widowx,franka: one policy, several robots.
 
 Add sim:=true to run without hardware; -s shows all arguments.
 """

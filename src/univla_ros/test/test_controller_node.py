@@ -203,3 +203,18 @@ def test_an_unknown_robot_is_refused(rig):
     rig.nodes.append(node)
     assert not node.start()
     assert "unknown robot 'r2d2'; known are airbot, franka" in node.last_error
+
+
+def test_after_a_driver_restart_the_arm_is_taken_up_where_it_is(arm, rig):
+    """While the driver was away the arm moved; the first command afterwards is its new pose."""
+    arm.node._driver._modes.waiting_for = 'the driver restarts'
+    arm.chunk()
+    rig.spin(0.5)
+    count = len(arm.commands)
+    moved = load_embodiment('widowx').home + np.array([0.3, 0.0, 0.0, 0.0, 0.0, 0.0])
+    arm.sim._driver._profile.set_goal(moved)
+    assert rig.until(lambda: abs(arm.sim._world.joint_positions[0] - 0.3) < 0.01)
+    assert len(arm.commands) <= count + 1
+    arm.node._driver._modes.waiting_for = ''
+    assert rig.until(lambda: len(arm.commands) > count + 3)
+    assert joints(arm.commands[count + 1])[0] == pytest.approx(0.3, abs=0.02)

@@ -133,9 +133,8 @@ def actions(description: Any, given: dict[str, str]) -> list[Any]:
 
 def words_of(node: Any) -> list[str]:
     """Command line of a node action as launch would start it, without the executable."""
-    from launch.utilities import perform_substitutions
-
     from launch import LaunchContext
+    from launch.utilities import perform_substitutions
 
     context = LaunchContext(argv=[])
     node._perform_substitutions(context)  # what execute() does before it starts the process

@@ -44,6 +44,20 @@ def fixed_transforms(embodiment: Embodiment, stamp: Time) -> list[TransformStamp
         T_parent_frame = pose(rotation_from_rpy(frame['rpy']), frame['xyz'])
         transforms.append(_transform(embodiment, parent, frame['link'], T_parent_frame, stamp))
         parent = frame['link']
+    return transforms + _wheel_transforms(embodiment, stamp)
+
+
+def _wheel_transforms(embodiment: Embodiment, stamp: Time) -> list[TransformStamped]:
+    """Wheels of a base where they sit; they look alike however far they have turned."""
+    wheels = embodiment.document.get('wheels')
+    if wheels is None:
+        return []
+    height = float(embodiment.document['simulation']['axle_height'])
+    transforms = []
+    for joint, side in zip(wheels['joints'], (0.5, -0.5), strict=True):
+        place = pose(np.eye(3), [0.0, side * float(wheels['separation']), height])
+        child = moving_link(joint)
+        transforms.append(_transform(embodiment, embodiment.base_frame, child, place, stamp))
     return transforms
 
 

@@ -149,7 +149,11 @@ def _robot_nodes(
         publish_tf = (
             simulated if values['publish_tf'] == 'auto' else values['publish_tf'] == 'true'
         )
-        parameters = {'simulated_camera': simulated, 'publish_tf': publish_tf}
+        parameters = {
+            'simulated_camera': simulated,
+            'publish_tf': publish_tf,
+            'image_transport': values['image_transport'],
+        }
         nodes.append(node('monitor_node', parameters, *cameras))
     if simulated:
         world = {

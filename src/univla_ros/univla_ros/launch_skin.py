@@ -12,6 +12,8 @@ from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError
 from ament_index_python.packages import get_package_prefix
+from launch import LaunchContext
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 from launch.actions import LogInfo
 from launch.actions import OpaqueFunction
@@ -21,8 +23,6 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import Parameter
 from univla_core.errors import ConfigError
 
-from launch import LaunchContext
-from launch import LaunchDescription
 from univla_ros.graph import PATIENCE_S
 from univla_ros.graph import NodeDescription
 from univla_ros.graph import build_graph

@@ -178,6 +178,9 @@ def run(kind: type[SuiteNode]) -> int:
     """
     stop = _StopRequest()
     status = _run(kind, stop)
+    # A second Ctrl-C while the interpreter ends must not turn a good end into a bad one.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     # Native objects of the node want to go while the interpreter still stands.
     gc.unfreeze()
     gc.collect()

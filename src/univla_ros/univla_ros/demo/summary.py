@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -78,7 +79,7 @@ def _stalled_in_gaps(observer: RobotObserver) -> np.ndarray:
     """How much of each gap between commands the machine itself stood still [s]."""
     times = observer.commands.times
     return np.array(
-        [stalled(observer.stalls, *gap) for gap in zip(times[:-1], times[1:], strict=True)]
+        [stalled(observer.stalls, begin, end) for begin, end in itertools.pairwise(times)]
     )
 
 

@@ -68,6 +68,7 @@ class ControllerNode(SuiteNode):
         super().__init__('controller_node', **arguments)
         self._command: Command | None = None
         self._last_tick = 0.0
+        self._held_back = False
         self._bad_chunks = 0
         self._bad_states = 0
         self._other_publishers: list[str] = []
@@ -132,15 +133,21 @@ class ControllerNode(SuiteNode):
         for subscription in self._entities:
             self.destroy_subscription(subscription)
         self.destroy_service(self._service)
-        self.destroy_publisher(self._state_publisher)
+        self.destroy_lifecycle_publisher(self._state_publisher)
 
     def _tick(self) -> None:
         now = time.monotonic()
         if now - self._last_tick < 0.5 * self._period_s:
             return  # a timer that catches up: commands stay a period apart
         self._last_tick = now
+        if self._driver.waiting_for or self._other_publishers:
+            self._held_back = True
+            return
+        if self._held_back:  # the robot may be anywhere now: begin at its measured pose
+            self._held_back = False
+            self._controller.activate(self.now(), self._controller.mode)
         command = self._controller.step(self.now())
-        if command is None or self._driver.waiting_for or self._other_publishers:
+        if command is None:
             return
         self._driver.send(command, self._opening)
         self._command = command
@@ -212,8 +219,6 @@ class ControllerNode(SuiteNode):
             self.get_logger().error(
                 f'{", ".join(others)} commands the robot too; holding until it stops'
             )
-        if bool(others) != bool(self._other_publishers):
-            self._controller.activate(self.now(), self._controller.mode)
         self._other_publishers = others
 
     def _publish_state(self) -> None:

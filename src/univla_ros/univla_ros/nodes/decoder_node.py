@@ -110,7 +110,7 @@ class DecoderNode(SuiteNode):
     def cleanup(self) -> None:
         """Unsubscribe and drop the weights."""
         self.destroy_subscription(self._subscription)
-        self.destroy_publisher(self._publisher)
+        self.destroy_lifecycle_publisher(self._publisher)
         if self._source is not None:
             self._source.close()
         del self._decoder

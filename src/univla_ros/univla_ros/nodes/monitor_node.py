@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Point
 from rclpy.qos import DurabilityPolicy
 from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from std_msgs.msg import ColorRGBA
 from std_msgs.msg import String
@@ -35,6 +37,7 @@ from univla_ros.diagnostics import STALE
 from univla_ros.frames import body_transforms
 from univla_ros.frames import fixed_transforms
 from univla_ros.frames import robot_description
+from univla_ros.images import image_from_compressed_msg
 from univla_ros.images import image_from_msg
 from univla_ros.images import image_to_msg
 from univla_ros.overlay import OverlayState
@@ -55,6 +58,9 @@ class MonitorConfig:
 
     robot: str = parameter('widowx', 'Robot to show, a file in config/robots')
     camera: str = parameter('primary', 'Camera whose picture is annotated')
+    image_transport: str = parameter(
+        'raw', 'How the camera publishes', choices=('raw', 'compressed')
+    )
     simulated_camera: bool = parameter(
         False, "The camera stands where the robot's YAML puts the simulated one"
     )
@@ -97,9 +103,8 @@ class MonitorNode(SuiteNode):
         self._description_publisher = self.create_publisher(String, 'robot_description', STATUS)
         self._open_transforms()
         self._source = RobotStateSource(self, self._embodiment, self._on_state, self.warn)
-        topic = f'camera/{self.config.camera}/image_raw'
         self._entities = [
-            self.create_subscription(Image, topic, self._on_image, SENSOR),
+            self._subscribe_camera(),
             self.create_subscription(LatentActionMsg, 'latent_action', self._on_latent, PLAN),
             self.create_subscription(ActionChunkMsg, 'action_chunk', self._on_chunk, PLAN),
             self.create_subscription(ControlState, 'control_state', self._on_control, STATUS),
@@ -110,7 +115,7 @@ class MonitorNode(SuiteNode):
     def activate(self) -> None:
         """Say what the body looks like and what stands still."""
         self._description_publisher.publish(String(data=robot_description(self._embodiment)))
-        if self.config.publish_tf and self._embodiment.kind == 'arm':
+        if self.config.publish_tf:
             now = self.get_clock().now().to_msg()
             self._static_publisher.publish(
                 TFMessage(transforms=fixed_transforms(self._embodiment, now))
@@ -121,6 +126,16 @@ class MonitorNode(SuiteNode):
         self._source.close()
         for subscription in self._entities:
             self.destroy_subscription(subscription)
+
+    def _subscribe_camera(self) -> Any:
+        topic = f'camera/{self.config.camera}/image_raw'
+        if self.config.image_transport == 'compressed':
+            callback = partial(self._on_image, image_from_compressed_msg)
+            return self.create_subscription(
+                CompressedImage, f'{topic}/compressed', callback, SENSOR
+            )
+        callback = partial(self._on_image, image_from_msg)
+        return self.create_subscription(Image, topic, callback, SENSOR)
 
     def _open_transforms(self) -> None:
         self._transform_publisher = self.create_publisher(TFMessage, '/tf', 100)
@@ -170,11 +185,11 @@ class MonitorNode(SuiteNode):
     def _on_outcome(self, msg: DiagnosticStatus) -> None:
         self._overlay.outcome = msg.message
 
-    def _on_image(self, msg: Image) -> None:
+    def _on_image(self, convert: Any, msg: Any) -> None:
         if not self.is_active or not self._image_publisher.get_subscription_count():
             return
         try:
-            picture = image_from_msg(msg)
+            picture = convert(msg)
         except ObservationError as error:
             self.warn(str(error))
             return

@@ -167,7 +167,7 @@ class PolicyNode(SuiteNode):
         """Unsubscribe and drop the weights."""
         for subscription in self._own_subscriptions:
             self.destroy_subscription(subscription)
-        self.destroy_publisher(self._publisher)
+        self.destroy_lifecycle_publisher(self._publisher)
         del self._policy
 
     def _subscribe(self, camera: str) -> Any:
