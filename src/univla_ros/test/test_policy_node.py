@@ -98,6 +98,21 @@ def test_greedy_plans_repeat(desk):
     assert np.allclose(codes[0].latent, codes[1].latent)
 
 
+def test_the_next_plan_knows_the_one_before(desk, rig):
+    """The prompt repeats the codes of the last plan; a new instruction starts without."""
+    policy = desk.node._policy
+    for words in ('pick up the green cube', 'reach the red cube'):
+        desk.words.publish(String(data=words))
+        desk.plan(), desk.plan()
+        planned = [m for m in desk.plans if m.instruction == words]
+        first, second = map(latent_action_from_msg, planned[:2])
+        alone = policy.plan(PICTURE, words)
+        after = policy.plan(PICTURE, words, history_codes=first.codes)
+        assert np.allclose(first.latent, alone.latent, atol=1e-5)
+        assert np.allclose(second.latent, after.latent, atol=1e-5)
+        assert not np.allclose(second.latent, alone.latent, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ('kind', 'complaint'),
     [

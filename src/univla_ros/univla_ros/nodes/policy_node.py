@@ -93,6 +93,7 @@ class PolicyNode(SuiteNode):
         self._fresh = False
         self._instruction = self.config.instruction
         self._planned_instruction = ''
+        self._history: np.ndarray | None = None
         self._latencies: deque[float] = deque(maxlen=100)
         self._dropped: Counter[str] = Counter()
         self.plans = 0
@@ -151,7 +152,7 @@ class PolicyNode(SuiteNode):
 
     def activate(self) -> None:
         """Start the planning thread."""
-        self._planned_instruction = ''
+        self._planned_instruction, self._history = '', None
         self._running = True
         self._thread = threading.Thread(target=self._plan_for_ever, name='planning', daemon=True)
         self._thread.start()
@@ -232,10 +233,12 @@ class PolicyNode(SuiteNode):
             return
         if instruction != self._planned_instruction:
             self._policy.reset()
-            self._planned_instruction = instruction
+            self._planned_instruction, self._history = instruction, None
         start = self.now()
         try:
-            latent = self._policy.plan(observation.images, instruction)
+            latent = self._policy.plan(
+                observation.images, instruction, history_codes=self._history
+            )
         except UnivlaError as error:
             self._drop('inference', str(error))
             return
@@ -254,6 +257,7 @@ class PolicyNode(SuiteNode):
         with self._condition:
             current = self._running and observation.instruction == self._instruction
         if current:
+            self._history = latent.codes
             self._latencies.append(stop - start)
             self._publisher.publish(latent_action_to_msg(latent, self.config.tensor_dtype))
 
