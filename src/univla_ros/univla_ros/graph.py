@@ -22,6 +22,9 @@ from univla_ros.launch_arguments import launch_arguments
 from univla_ros.launch_arguments import resolve_arguments
 from univla_ros.launch_arguments import together_arguments
 
+#: Pictures per second of a simulated robot that follows another one's plan.
+FOLLOWER_CAMERA_HZ = 5.0
+
 #: Time that a node gets to end after an interrupt: a robot brakes, a plan under way ends [s].
 PATIENCE_S = 8.0
 
@@ -160,6 +163,8 @@ def _robot_nodes(
             'driver_namespace': values['driver_namespace'],
             'seed': int(values['seed']),
             'instruction': values['instruction'],
+            # Nobody plans on a follower's camera; people watch it.
+            'camera_rate_hz': FOLLOWER_CAMERA_HZ if follows else 0.0,
             # Two clocks would throw time to and fro; followers live in the leader's time.
             'publish_clock': values['use_sim_time'] == 'true' and not follows,
         }

@@ -139,7 +139,7 @@ def _one_run(
 
 def _show(console: Console, rows: Sequence[dict[str, Any]]) -> None:
     """One line of figures per robot, then what came of each."""
-    table = Table(box=SIMPLE, pad_edge=False)
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ('robot', 'plans', 'chain (p99)', 'control', 'gap', 'limits', 'loop'):
         table.add_column(heading, no_wrap=True)
     for row in rows:

@@ -45,6 +45,12 @@ class SimConfig:
     physics_rate_hz: float = parameter(
         100.0, 'Driver and physics updates [Hz]', low=20.0, high=500.0
     )
+    camera_rate_hz: float = parameter(
+        0.0,
+        'Most pictures per second and camera [Hz]; 0 takes the robot YAML',
+        low=0.0,
+        high=100.0,
+    )
     render_backend: str = parameter('auto', 'How pictures are made', choices=('auto', 'gl', 'ray'))
     publish_clock: bool = parameter(False, 'Publish /clock, for use_sim_time')
     realtime_priority: int = parameter(0, 'SCHED_FIFO priority asked for', low=0, high=99)
@@ -105,11 +111,9 @@ class SimNode(SuiteNode):
         period = 1.0 / self.config.physics_rate_hz
         self._own_timers = [self.create_timer(period, self._advance, clock=self._steady)]
         for name, camera in self._embodiment.cameras.items():
-            self._own_timers.append(
-                self.create_timer(
-                    1.0 / camera.rate_hz, partial(self._take_picture, name), clock=self._steady
-                )
-            )
+            rate_hz = min(camera.rate_hz, self.config.camera_rate_hz or camera.rate_hz)
+            take = partial(self._take_picture, name)
+            self._own_timers.append(self.create_timer(1.0 / rate_hz, take, clock=self._steady))
         self._own_timers.append(self.create_timer(0.2, self._publish_outcome, clock=self._steady))
 
     def deactivate(self) -> None:
