@@ -20,6 +20,7 @@ from univla_core.parameters import default_of
 from univla_core.parameters import load_config
 from univla_core.paths import config_directory
 from univla_ros.drivers.driver import driver_topic
+from univla_ros.graph import FOLLOWER_CAMERA_HZ
 from univla_ros.graph import NodeDescription
 from univla_ros.graph import build_graph
 from univla_ros.graph import build_together
@@ -305,9 +306,14 @@ def test_together_followers_hear_plan_and_instruction_of_the_leader():
 
 
 def test_together_changes_nothing_else_in_a_robot():
-    """A robot that follows is the robot alone, without a policy and with the leader's plan."""
+    """A robot that follows is the robot alone, without a policy and with the leader's plan.
+
+    Only its camera is slower, as nobody plans on it.
+    """
     alone, following = graph('widowx', sim='true'), together('franka', 'widowx', sim='true')
     del alone['policy_node']
+    slow = {**alone['sim_node'].parameters, 'camera_rate_hz': FOLLOWER_CAMERA_HZ}
+    alone['sim_node'] = dataclasses.replace(alone['sim_node'], parameters=slow)
     assert changed(alone, following['widowx'], 'remappings') == set(alone)
     leader = graph('franka', sim='true')
     assert changed(leader, following['franka'], 'remappings') == set()
