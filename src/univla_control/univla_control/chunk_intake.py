@@ -10,6 +10,7 @@ from univla_core.action_chunk import ActionChunk
 from univla_core.embodiment import Embodiment
 from univla_core.errors import UnivlaError
 
+from univla_control.command import Mode
 from univla_control.config import ControlConfig
 
 
@@ -27,6 +28,29 @@ class Refusal:
 
     def __str__(self) -> str:
         return f'{self.reason}: {self.text}'
+
+
+def refuse_now(
+    chunk: ActionChunk, mode: Mode, joint_time: float | None, instruction: str | None
+) -> Refusal | None:
+    """Refuse every chunk while none can be used, and one for another task.
+
+    Args:
+        chunk: The chunk.
+        mode: What the operator asked for.
+        joint_time: Stamp of the newest joint state [s], None without one.
+        instruction: The present task in words, None if any will do.
+    """
+    if mode is not Mode.POLICY:
+        return Refusal('mode', f'the controller is in {mode.name}, not POLICY')
+    if joint_time is None:
+        return Refusal('no_joint_state', 'no joint state has been received')
+    if instruction is not None and chunk.instruction != instruction:
+        return Refusal(
+            'old_instruction',
+            f'it was planned for {chunk.instruction!r}, now it is {instruction!r}',
+        )
+    return None
 
 
 def refuse_content(

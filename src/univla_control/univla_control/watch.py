@@ -1,0 +1,170 @@
+"""What can go wrong around the controller: joint state, policy and clock are watched here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from univla_core.embodiment import Embodiment
+
+from univla_control.config import ControlConfig
+
+# A joint state older than the one before by so much [s] means that the clock was set back.
+_CLOCK_JUMP_S = 0.5
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why the robot does not do what was planned.
+
+    Attributes:
+        name: Short name, empty if nothing is wrong.
+        text: What is wrong and what to do, in words.
+    """
+
+    name: str = ''
+    text: str = ''
+
+
+class Watch:
+    """Keeps the time of ticks and joint states, and names the fault that follows from them.
+
+    Args:
+        embodiment: The robot.
+        config: Time limits.
+        forget: Called when time ran backwards: nothing stamped before can be placed any more.
+
+    Attributes:
+        joint_time: Stamp of the newest joint state [s], None before one or after a clock jump.
+        joints: Its angles (n,) [rad]; they outlive a clock jump.
+        last_time: Time of the last tick [s].
+        interval: Mean time between ticks [s], NaN before there are two.
+        jumps: How often time ran backwards.
+    """
+
+    def __init__(
+        self, embodiment: Embodiment, config: ControlConfig, forget: Callable[[], None]
+    ) -> None:
+        self._embodiment, self._config, self._forget = embodiment, config, forget
+        self._period = 1.0 / config.control_rate_hz
+        self.joint_time: float | None = None
+        self.joints: np.ndarray | None = None
+        self.last_time: float | None = None
+        self.interval = float('nan')
+        self.jumps = 0
+        self._jumped = False
+        self._quiet_since = 0.0
+        self._apart_since: float | None = None
+
+    # --- what arrives -----------------------------------------------------------------------
+
+    def on_joint_state(self, time: float, positions: np.ndarray) -> str | None:
+        """Take in measured joints (n,) [rad] of `time` [s].
+
+        Returns:
+            Why they were ignored, or None.
+        """
+        axes = self._embodiment.axis_count
+        if self._embodiment.kind == 'arm' and positions.shape != (axes,):
+            return f'joint state has {positions.shape} angles, not {axes}'
+        if not (np.isfinite(positions).all() and math.isfinite(time)):
+            return 'joint state holds NaN or infinity'
+        if self.joint_time is not None and time <= self.joint_time:
+            if time > self.joint_time - _CLOCK_JUMP_S:
+                return 'joint state is older than the one before'
+            self._on_clock_jump(time)
+            self.last_time = None
+        self.joint_time, self.joints = time, positions
+        self._jumped = False
+        return None
+
+    def hear(self, time: float) -> None:
+        """The silence of the policy counts from now on."""
+        self._quiet_since = time
+
+    # --- time -------------------------------------------------------------------------------
+
+    def tick(self, time: float) -> float:
+        """Time since the last tick [s]; one period if there was none or the clock jumped."""
+        last, self.last_time = self.last_time, time
+        if last is None:
+            return self._period
+        elapsed = time - last
+        if elapsed < 0.0:
+            self._on_clock_jump(time)
+            return self._period
+        if elapsed > 0.0:
+            old = self.interval
+            self.interval = elapsed if math.isnan(old) else old + 0.05 * (elapsed - old)
+        return elapsed
+
+    def _on_clock_jump(self, time: float) -> None:
+        self.jumps += 1
+        self._jumped = True
+        self.joint_time, self._apart_since = None, None
+        self.last_time = self._quiet_since = time
+        self._forget()
+
+    def joint_age(self, time: float) -> float:
+        """Age of the newest joint state [s], infinite without one."""
+        return math.inf if self.joint_time is None else time - self.joint_time
+
+    def fresh(self, time: float) -> bool:
+        """Whether the joints are known well enough to move."""
+        return self.joint_age(time) <= self._config.joint_state_timeout_s
+
+    # --- what is wrong ----------------------------------------------------------------------
+
+    def fault(self, time: float, planned_until: float | None) -> Fault:
+        """What forbids to execute a plan at `time`.
+
+        Args:
+            time: Time of the tick [s].
+            planned_until: End of the plan at hand [s], -inf without one, None if none is due.
+        """
+        if self._jumped:
+            return Fault(
+                'clock_jump',
+                'time ran backwards; holding until a joint state with new time arrives',
+            )
+        if not self.fresh(time):
+            return Fault('stale_joint_state', self._stale(self.joint_age(time)))
+        silence = self._config.chunk_timeout_s
+        due = planned_until is not None and time > planned_until
+        if due and time - self._quiet_since > silence:
+            return Fault(
+                'no_chunk', f'no usable chunk for more than {silence} s; check policy and decoder'
+            )
+        return Fault()
+
+    @staticmethod
+    def _stale(age: float) -> str:
+        if math.isinf(age):
+            return 'no joint state has been received; start the driver'
+        return f'the joint state is {age:.2f} s old; check the driver and the clocks'
+
+    def found_elsewhere(self, time: float, positions: np.ndarray, resting: bool) -> bool:
+        """Whether the joints stayed apart from the commands at rest for too long.
+
+        Args:
+            time: Time of the tick [s].
+            positions: Commanded joint angles (n,) [rad].
+            resting: Whether the commands hold and stand still.
+        """
+        if not self._apart(time, positions, resting):
+            self._apart_since = None
+            return False
+        self._apart_since = time if self._apart_since is None else self._apart_since
+        if time - self._apart_since < self._config.reanchor_after_s:
+            return False
+        self._apart_since = None
+        return True
+
+    def _apart(self, time: float, positions: np.ndarray, resting: bool) -> bool:
+        if not (resting and self.fresh(time)):
+            return False
+        assert self.joints is not None
+        error = float(np.abs(positions - self.joints).max())
+        return error > self._config.reanchor_error_rad
