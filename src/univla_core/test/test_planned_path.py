@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from univla_core.action_chunk import ActionChunk
 from univla_core.embodiment import load_embodiment
+from univla_core.errors import ActionError
 from univla_core.pinhole import Pinhole
 from univla_core.planned_path import planned_path
 
@@ -41,6 +42,19 @@ def test_base_drives_a_quarter_circle():
     data = np.tile([0.5, np.pi / 4.0], (200, 1))
     path = planned_path(robot, chunk(robot, 'base_twist', data, step=0.01), np.zeros(2))
     assert np.allclose(path[-1, :2], [2.0 / np.pi, 2.0 / np.pi], atol=1e-5)
+
+
+def test_a_base_cannot_move_an_arm():
+    """Rows for an arm lead a base nowhere."""
+    given = ActionChunk(
+        robot='mobile_base',
+        action_space='joint_delta',
+        names=('a', 'b'),
+        data=np.zeros((2, 2)),
+        step_duration_s=0.1,
+    )
+    with pytest.raises(ActionError, match='has no arm'):
+        planned_path(load_embodiment('mobile_base'), given, np.zeros(2))
 
 
 @pytest.mark.parametrize('name', ['widowx', 'franka', 'airbot'])

@@ -6,6 +6,7 @@ import dataclasses
 import typing
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeVar
 
@@ -13,7 +14,10 @@ import yaml
 
 from univla_core.errors import ConfigError
 
-ConfigT = TypeVar('ConfigT')
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+ConfigT = TypeVar('ConfigT', bound='DataclassInstance')
 
 
 def parameter(

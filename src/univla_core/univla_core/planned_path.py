@@ -6,6 +6,7 @@ import numpy as np
 
 from univla_core.action_chunk import ActionChunk
 from univla_core.embodiment import Embodiment
+from univla_core.errors import ActionError
 
 
 def planned_path(embodiment: Embodiment, chunk: ActionChunk, axes: np.ndarray) -> np.ndarray:
@@ -18,11 +19,19 @@ def planned_path(embodiment: Embodiment, chunk: ActionChunk, axes: np.ndarray) -
 
     Returns:
         Points [m], shape (horizon + 1, 3), beginning where the robot was.
+
+    Raises:
+        ActionError: If the chunk moves an arm and the robot has none.
     """
     count = embodiment.axis_count
     if chunk.action_space == 'base_twist':
         return _unicycle(chunk.data, chunk.step_duration_s)
     chain = embodiment.chain
+    if chain is None:
+        raise ActionError(
+            f'chunk {chunk.sequence} is of {chunk.action_space}, but robot {embodiment.name!r} '
+            'has no arm; send it base_twist'
+        )
     start = chain.forward(axes)[:3, 3]
     if chunk.action_space == 'eef_delta':
         return start + np.vstack([np.zeros(3), np.cumsum(chunk.data[:, :3], axis=0)])

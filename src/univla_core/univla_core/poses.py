@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def rotation_from_rpy(rpy: np.ndarray) -> np.ndarray:
+def rotation_from_rpy(rpy: ArrayLike) -> np.ndarray:
     """Rotation matrix (3, 3) from fixed-axis roll, pitch, yaw [rad], the order of URDF."""
     (cr, cp, cy), (sr, sp, sy) = np.cos(rpy), np.sin(rpy)
     return np.array(
@@ -69,7 +70,7 @@ def quaternion_from_rotation(rotation: np.ndarray) -> np.ndarray:
     return -q if q[0] < 0.0 else q
 
 
-def pose(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+def pose(rotation: np.ndarray, translation: ArrayLike) -> np.ndarray:
     """Homogeneous transform (4, 4) from a rotation (3, 3) and a translation (3,) [m]."""
     result = np.eye(4)
     result[:3, :3] = rotation
