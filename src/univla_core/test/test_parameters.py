@@ -22,7 +22,7 @@ class Sample:
     rate_hz: float = parameter(10.0, 'Rate [Hz]', low=1.0, high=100.0)
     horizon: int = parameter(8, 'Actions per chunk', low=1)
     enabled: bool = parameter(True, 'Whether it runs')
-    topics: list[str] = parameter(['a', 'b'], 'Topics to hear')  # noqa: RUF009
+    topics: list[str] = parameter(['a', 'b'], 'Topics to hear')
 
 
 def test_no_values_give_the_defaults():

@@ -6,18 +6,23 @@ import dataclasses
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 from typing import Any
+from typing import ClassVar
+from typing import Protocol
 from typing import TypeVar
 
 import yaml
 
 from univla_core.errors import ConfigError
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
-ConfigT = TypeVar('ConfigT', bound='DataclassInstance')
+class Dataclass(Protocol):
+    """Anything made by `dataclasses.dataclass`."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+ConfigT = TypeVar('ConfigT', bound=Dataclass)
 
 
 def parameter(
