@@ -40,8 +40,8 @@ def write_video(path: Path, frames: Sequence[tuple[float, np.ndarray]]) -> bool:
 
 def write_picture(path: Path, observer: RobotObserver, row: dict[str, Any]) -> None:
     """What the run looked like: four moments, the commands in their limits, the latencies."""
-    figure = Figure(figsize=(13.0, 8.2), dpi=110, layout='constrained')
-    grid = figure.add_gridspec(2, 4, height_ratios=[1.0, 1.15])
+    figure = Figure(figsize=(13.0, 7.0), dpi=110, layout='constrained')
+    grid = figure.add_gridspec(2, 4, height_ratios=[1.0, 1.35])
     moments = np.linspace(0, max(0, len(observer.frames) - 1), 4).astype(int)
     for column, index in enumerate(moments):
         axes = figure.add_subplot(grid[0, column])
@@ -72,14 +72,14 @@ def _draw_commands(axes: Axes, observer: RobotObserver, embodiment: Embodiment) 
             shares = values / limits.velocity
         for index, name in enumerate(embodiment.axis_names):
             axes.plot(times, shares[:, index], label=name, linewidth=1.2)
-        axes.legend(fontsize=7, ncol=2, loc='upper right')
+        axes.legend(fontsize=7, ncol=4, loc='upper center')
     for limit in (-1.0, 1.0):
         axes.axhline(limit, color='crimson', linestyle='--', linewidth=1.0)
     axes.set(
         title='driver commands, as a share of the limits used',
         xlabel='time [s]',
         ylabel='share of limit',
-        ylim=(-1.15, 1.15),
+        ylim=(-1.15, 1.4),
     )
 
 
