@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -25,7 +26,12 @@ class Rig:
         self.nodes: list[SuiteNode] = []
 
     def add(self, kind: type[SuiteNode], robot: str, start: bool = True, **values: Any) -> Any:
-        """Make a node in the robot's namespace with these parameters, and start it."""
+        """Make a node in the robot's namespace with these parameters, and start it.
+
+        At normal priority: here it shares its process with the test.
+        """
+        if any(field.name == 'realtime_priority' for field in fields(kind.config_type)):
+            values.setdefault('realtime_priority', 0)
         parameters = [
             Parameter(name, value=value) for name, value in {'robot': robot, **values}.items()
         ]

@@ -31,7 +31,7 @@ def arm(rig):
             self.sim = rig.add(SimNode, 'widowx')
             self.states = rig.record(ControlState, '/widowx/control_state', STATUS)
             self.commands = rig.record(JointGroupCommand, GROUP)
-            self.node = rig.add(ControllerNode, 'widowx', realtime_priority=0)
+            self.node = rig.add(ControllerNode, 'widowx')
             self.chunks = rig.publisher(ActionChunkMsg, '/widowx/action_chunk', PLAN)
             assert rig.until(lambda: self.commands), 'no command came'
             self.sequence = 0
@@ -144,7 +144,7 @@ def test_activation_refuses_beside_another_publisher(rig):
     """Better not to start than to fight."""
     rig.add(SimNode, 'widowx')
     rig.probe.create_publisher(JointGroupCommand, GROUP, 1)
-    node = rig.add(ControllerNode, 'widowx', start=False, realtime_priority=0)
+    node = rig.add(ControllerNode, 'widowx', start=False)
     rig.until(lambda: node.count_publishers(GROUP))
     assert not node.start()
     assert '/probe on /wx250s/commands/joint_group already commands the robot' in node.last_error
@@ -189,7 +189,7 @@ def test_deactivation_in_motion_brakes_and_holds(arm, rig):
 def test_no_driver_is_said_and_nothing_is_sent(rig):
     """Without the driver's service there is no profile, so no command may flow."""
     states = rig.record(ControlState, '/widowx/control_state', STATUS)
-    rig.add(ControllerNode, 'widowx', realtime_priority=0)
+    rig.add(ControllerNode, 'widowx')
     assert rig.until(lambda: states and states[-1].fault == 'driver_not_ready')
     assert 'xsarm_control.launch.py' in states[-1].fault_reason
     assert states[-1].commands_sent == 0

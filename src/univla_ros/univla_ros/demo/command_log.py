@@ -74,12 +74,13 @@ class _Stop(BaseException):
 def main() -> None:
     """Record until SIGINT."""
     path, robots = Path(sys.argv[1]), sys.argv[2:]
+    # Before the middleware makes its threads, which inherit it: a publisher may wait for a lock
+    # that one of them holds. Without permission the record is as good as the machine is idle.
+    with suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    # Without permission the record is as good as the machine is idle.
-    with suppress(OSError, AttributeError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
     node = rclpy.create_node('command_log')
     recorders = {name: record_commands(node, load_embodiment(name)) for name in robots}
     executor = SingleThreadedExecutor()

@@ -53,7 +53,13 @@ class SimConfig:
     )
     render_backend: str = parameter('auto', 'How pictures are made', choices=('auto', 'gl', 'ray'))
     publish_clock: bool = parameter(False, 'Publish /clock, for use_sim_time')
-    realtime_priority: int = parameter(0, 'SCHED_FIFO priority asked for', low=0, high=99)
+    realtime_priority: int = parameter(
+        10,
+        'SCHED_FIFO priority asked for: as a real driver, so that the controller never waits for '
+        'it; 0 stays at normal priority',
+        low=0,
+        high=99,
+    )
 
 
 class SimNode(SuiteNode):
@@ -79,6 +85,7 @@ class SimNode(SuiteNode):
         from univla_sim.world import World
 
         config = self.config
+        self.ask_for_realtime(config.realtime_priority)
         self._embodiment = with_driver_namespace(
             load_embodiment(config.robot), config.driver_namespace
         )
