@@ -308,14 +308,18 @@ def test_together_followers_hear_plan_and_instruction_of_the_leader():
 def test_together_changes_nothing_else_in_a_robot():
     """A robot that follows is the robot alone, without a policy and with the leader's plan.
 
-    Only its camera is slower, as nobody plans on it.
+    Only its camera is slower, as nobody plans on it, and no simulation has real-time priority.
     """
     alone, following = graph('widowx', sim='true'), together('franka', 'widowx', sim='true')
     del alone['policy_node']
-    slow = {**alone['sim_node'].parameters, 'camera_rate_hz': FOLLOWER_CAMERA_HZ}
-    alone['sim_node'] = dataclasses.replace(alone['sim_node'], parameters=slow)
-    assert changed(alone, following['widowx'], 'remappings') == set(alone)
     leader = graph('franka', sim='true')
+    for nodes, changes in (
+        (alone, {'camera_rate_hz': FOLLOWER_CAMERA_HZ, 'realtime_priority': 0}),
+        (leader, {'realtime_priority': 0}),
+    ):
+        parameters = {**nodes['sim_node'].parameters, **changes}
+        nodes['sim_node'] = dataclasses.replace(nodes['sim_node'], parameters=parameters)
+    assert changed(alone, following['widowx'], 'remappings') == set(alone)
     assert changed(leader, following['franka'], 'remappings') == set()
 
 

@@ -25,6 +25,9 @@ from univla_ros.launch_arguments import together_arguments
 #: Pictures per second of a simulated robot that follows another one's plan.
 FOLLOWER_CAMERA_HZ = 5.0
 
+#: Real-time priority of a simulated driver, below the controller's.
+SIM_PRIORITY = 10
+
 #: Time that a node gets to end after an interrupt: a robot brakes, a plan under way ends [s].
 PATIENCE_S = 8.0
 
@@ -165,6 +168,8 @@ def _robot_nodes(
             'instruction': values['instruction'],
             # Nobody plans on a follower's camera; people watch it.
             'camera_rate_hz': FOLLOWER_CAMERA_HZ if follows else 0.0,
+            # A driver alone keeps its time; several together would leave the policy no core.
+            'realtime_priority': 0 if leader_namespace else SIM_PRIORITY,
             # Two clocks would throw time to and fro; followers live in the leader's time.
             'publish_clock': values['use_sim_time'] == 'true' and not follows,
         }
