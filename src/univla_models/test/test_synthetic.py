@@ -13,6 +13,7 @@ from univla_models.synthetic import SyntheticSizes
 from univla_models.synthetic import main
 from univla_models.synthetic import write_checkpoint
 from univla_models.synthetic_decoders import DecoderSpec
+from univla_models.synthetic_decoders import head_tensors
 from univla_models.synthetic_decoders import spec_for
 from univla_models.univla import UnivlaPolicy
 
@@ -81,6 +82,46 @@ def test_shards_are_indexed_completely(checkpoint):
     index = json.loads((checkpoint / 'model.safetensors.index.json').read_text())
     assert len(set(index['weight_map'].values())) == 2
     assert any('attn_pool' in name for name in index['weight_map'])  # dead weights as released
+
+
+INSTRUCTIONS = ('pick up the red cube', 'push the blue cube to the left', 'open the drawer')
+
+
+def table(seed):
+    """A table with a dark bar and three coloured squares, somewhere."""
+    random = np.random.default_rng(seed)
+    picture = np.full((240, 320, 3), 90, np.uint8)
+    picture[80:] = (190, 165, 135)
+    bar = random.integers(60, 220)
+    picture[20:140, bar : bar + 25] = 30
+    for color in ((200, 20, 20), (20, 140, 30), (20, 40, 190)):
+        row, column = random.integers((100, 0), (220, 300))
+        picture[row : row + 20, column : column + 20] = color
+    return picture
+
+
+@pytest.mark.parametrize('seed', [0, 1])
+def test_the_plan_reacts_to_picture_and_instruction(tmp_path, seed):
+    """Untrained as it is, a newcomer must see that both reach the plan."""
+    policy = UnivlaPolicy.from_pretrained(write_checkpoint(tmp_path, [], seed=seed), device='cpu')
+    codes = np.array(
+        [[policy.plan(table(n), text).codes for text in INSTRUCTIONS] for n in range(10)]
+    )  # (pictures, instructions, 4)
+    plans = codes.reshape(-1, 4)
+    assert len(np.unique(plans, axis=0)) >= 8
+    assert np.mean([len(np.unique(column)) for column in plans.T]) >= 3.0
+    assert np.mean([len(set(plan)) for plan in plans]) >= 2.0  # tokens of one plan differ too
+    for number in range(len(INSTRUCTIONS)):
+        assert len(np.unique(codes[:, number], axis=0)) >= 3
+    assert sum(len(np.unique(plan, axis=0)) > 1 for plan in codes) >= 5
+
+
+def test_neighbouring_rows_of_a_decoder_are_alike():
+    """A robot that is told something else every row would shake."""
+    weight = head_tensors(SPEC, 64, 0)['proj.0.weight'].view(8, 2, -1)
+    change = weight.diff(dim=0).norm(dim=-1)
+    assert (change < 0.5 * weight.norm(dim=-1)[:-1]).all()
+    assert (change > 0.0).all()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 from univla_core.embodiment import load_embodiment
@@ -44,6 +45,19 @@ AFFINE = (
     {'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]},
 )
 SPREAD = {'embed_tokens': 0.5, 'pos_embed': 0.3, '_token': 0.3, 'latent': 0.3}
+# Plain random layers average a picture away: whatever is seen and asked, the same plan comes out.
+# These gains over the variance-keeping spread sharpen the attention and let the branches outweigh
+# the residual stream, so that plans differ, yet little between one picture and the next.
+GAINS = {
+    'patch_embed': 4.0,
+    'qkv': 2.5,
+    'projector.fc': 3.0,
+    'q_proj': 3.0,
+    'k_proj': 3.0,
+    'o_proj': 2.0,
+    'down_proj': 1.5,
+}
+EDGE_SIDE = 3  # points per side between which the weights of a patch filter are interpolated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +101,9 @@ def write_checkpoint(
     }.items():
         (folder / name).write_text(json.dumps(content, indent=1), encoding='utf-8')
     codebook = _codebook(tensors['language_model.model.embed_tokens.weight'])
-    for number, spec in enumerate(decoders):
-        latent_dim = config['text_config']['hidden_size']
-        write_decoder(
-            folder / 'decoders' / spec.robot, spec, latent_dim, codebook, 1000 * seed + number
-        )
+    latent_dim = config['text_config']['hidden_size']
+    for number, spec in enumerate(decoders, start=1000 * (seed + 1)):
+        write_decoder(folder / 'decoders' / spec.robot, spec, latent_dim, codebook, number)
     (folder / 'model_card.md').write_text(_card(seed, codebook, decoders), encoding='utf-8')
     return folder
 
@@ -187,8 +199,20 @@ def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator) -> T
     if name.endswith('bias'):
         return torch.zeros(shape, dtype=torch.bfloat16)
     fan_in = torch.Size(shape[1:]).numel()
-    spread = next((s for key, s in SPREAD.items() if key in name), fan_in**-0.5)
-    return (torch.randn(shape, generator=generator) * spread).to(torch.bfloat16)
+    gain = next((g for key, g in GAINS.items() if key in name), 1.0)
+    spread = next((s for key, s in SPREAD.items() if key in name), gain * fan_in**-0.5)
+    noise = (
+        _edges(shape, generator) if len(shape) == 4 else torch.randn(shape, generator=generator)
+    )
+    return (noise * spread).to(torch.bfloat16)
+
+
+def _edges(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Coarse random filters (out, 3, side, side) that answer to edges, not to an even colour."""
+    coarse = torch.randn((*shape[:2], EDGE_SIDE, EDGE_SIDE), generator=generator)
+    filters = F.interpolate(coarse, size=shape[2:], mode='bilinear', align_corners=True)
+    filters = filters - filters.mean(dim=(2, 3), keepdim=True)
+    return filters / filters.std()
 
 
 def _write_shards(folder: Path, tensors: dict[str, Tensor]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import yaml
 from torch import Tensor
 from univla_core.action_space import action_space
@@ -22,9 +23,19 @@ EMBED_DIM = 32
 NUM_HEADS = 4
 MLP_RATIO = 4
 # Largest step per action that an untrained decoder may ask for.
-TRANSLATION_STEP = 0.01  # [m]
-ROTATION_STEP = 0.04  # [rad]
+TRANSLATION_STEP = 0.006  # [m]
+ROTATION_STEP = 0.012  # [rad]
+JOINT_STEP = 0.02  # [rad]
 BASE_SHARE = 0.5  # of the base's velocity limits
+# The plan shall outweigh what all pictures have in common: the pooled picture speaks softly, the
+# attention to the plan is sharp.
+VISUAL_SHARE = 0.2
+GAINS = {'attn.q.': 3.0, 'attn.kv.': 3.0, 'attn.proj.': 3.0, 'mlp.': 1.5}
+# Chunks: share of the bounds asked for, points that the weights of a dimension are interpolated
+# between along the horizon, and how much they vary along it.
+ACTION_SHARE = 0.5
+HORIZON_POINTS = 3
+HORIZON_VARIATION = 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +93,7 @@ def spec_for(embodiment: Embodiment) -> DecoderSpec:
         high = BASE_SHARE * limits.velocity
         low = -high
     elif space == 'joint_delta':
-        high = np.full(embodiment.axis_count, ROTATION_STEP)
+        high = np.full(embodiment.axis_count, JOINT_STEP)
         low = -high
     else:
         low, high = limits.lower, limits.upper
@@ -163,9 +174,21 @@ def head_tensors(spec: DecoderSpec, latent_dim: int, seed: int) -> dict[str, Ten
         }
     for pool in pools:
         shapes |= {f'{pool}.{name}': shape for name, shape in _pool_shapes(latent_dim).items()}
-    width = spec.horizon * len(spec.names)
-    shapes |= {'proj.0.weight': (width, inputs), 'proj.0.bias': (width,)}
-    return {name: _initial(name, shape, generator) for name, shape in shapes.items()}
+    tensors = {name: _initial(name, shape, generator) for name, shape in shapes.items()}
+    tensors['proj.0.weight'] = _output(spec, inputs, generator)
+    tensors['proj.0.bias'] = torch.zeros(spec.horizon * len(spec.names))
+    return tensors
+
+
+def _output(spec: DecoderSpec, inputs: int, generator: torch.Generator) -> Tensor:
+    """Weights (horizon · dims, inputs), step-major, whose neighbouring steps are alike."""
+    shape = (len(spec.names), inputs)
+    constant = torch.randn((*shape, 1), generator=generator)
+    points = torch.randn((*shape, HORIZON_POINTS), generator=generator)
+    change = F.interpolate(points, size=spec.horizon, mode='linear', align_corners=True)
+    weight = constant + HORIZON_VARIATION * change  # (dims, inputs, horizon)
+    weight = weight * (ACTION_SHARE * inputs**-0.5 / weight.std())
+    return weight.permute(2, 0, 1).reshape(-1, inputs).contiguous()
 
 
 def _pool_shapes(latent_dim: int) -> dict[str, tuple[int, ...]]:
@@ -189,8 +212,9 @@ def _pool_shapes(latent_dim: int) -> dict[str, tuple[int, ...]]:
 
 def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     if name.endswith('.g'):
-        return torch.ones(shape)
+        return torch.full(shape, VISUAL_SHARE if name == 'visual_pool.mlp_norm.g' else 1.0)
     if name.endswith('.bias'):
         return torch.zeros(shape)
+    gain = next((g for key, g in GAINS.items() if key in name), 1.0)
     noise = torch.randn(shape, generator=generator)
-    return noise if name.endswith('latents') else noise * shape[1] ** -0.5
+    return noise if name.endswith('latents') else noise * gain * shape[1] ** -0.5
