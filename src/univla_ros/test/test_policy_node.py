@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage
@@ -111,6 +114,23 @@ def test_the_next_plan_knows_the_one_before(desk, rig):
         assert np.allclose(first.latent, alone.latent, atol=1e-5)
         assert np.allclose(second.latent, after.latent, atol=1e-5)
         assert not np.allclose(second.latent, alone.latent, atol=1e-3)
+
+
+def test_tell_reaches_the_policy(desk, rig):
+    """`univla tell` from another process sets the instruction."""
+    command = [sys.executable, '-m', 'univla_ros.cli', 'tell', 'widowx', 'push the blue cube']
+    teller = subprocess.Popen(command)
+    assert rig.until(lambda: desk.node._instruction == 'push the blue cube', 30.0)
+    assert rig.until(lambda: teller.poll() is not None)
+    assert teller.returncode == 0
+
+
+def test_tell_says_when_nobody_listens():
+    """An instruction into the void would look as if the robot refused."""
+    command = [sys.executable, '-m', 'univla_ros.cli', 'tell', 'nobody', 'push the blue cube']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert 'no policy listens on /nobody/instruction' in ' '.join(done.stderr.split())
 
 
 @pytest.mark.parametrize(

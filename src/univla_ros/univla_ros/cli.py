@@ -86,6 +86,20 @@ def launch(
 
 
 @app.command()
+def tell(
+    robot: Annotated[str, typer.Argument(help='Namespace of the robot, such as widowx.')],
+    instruction: Annotated[str, typer.Argument(help='The task in words.')],
+) -> None:
+    """Give a running robot its task in words, from another terminal.
+
+    With ROS 2 installed, `ros2 topic pub` on its topic `instruction` does the same.
+    """
+    from univla_ros.tell import tell as say
+
+    say(robot, instruction)
+
+
+@app.command()
 def conformance(
     path: Annotated[Path, typer.Argument(help='Folder of conformance data.')],
     json: Annotated[Path | None, typer.Option(help='Write the results there as JSON.')] = None,
