@@ -47,7 +47,7 @@ AFFINE = (
 SPREAD = {'embed_tokens': 0.5, 'pos_embed': 0.3, '_token': 0.3, 'latent': 0.3}
 # Plain random layers average a picture away: whatever is seen and asked, the same plan comes out.
 # These gains over the variance-keeping spread sharpen the attention and let the branches outweigh
-# the residual stream, so that plans differ, yet little between one picture and the next.
+# the residual stream, so that a moved arm, a moved cube and another instruction show in the plan.
 GAINS = {
     'patch_embed': 4.0,
     'qkv': 2.5,
