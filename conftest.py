@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import signal
 import tempfile
 
 import pytest
@@ -23,6 +24,10 @@ if 'ROS_LOG_DIR' not in os.environ:
 # graph are processes of their own and never have both.
 with contextlib.suppress(ImportError):
     import triton  # noqa: F401
+
+
+# A background job is started with SIGINT ignored, and so would be all processes of the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import rclpy
@@ -67,10 +66,6 @@ class CommandLog:
             }
 
 
-class _Stop(BaseException):
-    """Raised by the signal handler."""
-
-
 def main() -> None:
     """Record until SIGINT."""
     path, robots = Path(sys.argv[1]), sys.argv[2:]
@@ -79,27 +74,21 @@ def main() -> None:
     with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    asked: list[int] = []  # a flag: an exception from the handler could end in a callback
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+        signal.signal(number, lambda number, frame: asked.append(number))
     node = rclpy.create_node('command_log')
     recorders = {name: record_commands(node, load_embodiment(name)) for name in robots}
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    try:
-        while True:
-            executor.spin_once(timeout_sec=0.2)
-    except _Stop:
-        arrays = {}
-        for name, recorder in recorders.items():
-            arrays[f'{name}/times'] = np.array(recorder.times)
-            arrays[f'{name}/values'] = np.array(recorder.values)
-        np.savez(path, **arrays)
-    finally:
-        rclpy.try_shutdown()
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise _Stop
+    while not asked:
+        executor.spin_once(timeout_sec=0.2)
+    arrays = {}
+    for name, recorder in recorders.items():
+        arrays[f'{name}/times'] = np.array(recorder.times)
+        arrays[f'{name}/values'] = np.array(recorder.values)
+    np.savez(path, **arrays)
+    rclpy.try_shutdown()
 
 
 if __name__ == '__main__':
