@@ -163,6 +163,16 @@ def test_a_stale_picture_is_not_planned_on(desk, rig):
     assert 'old' in desk.node.diagnostics._statuses['observation/observation'].message
 
 
+def test_a_camera_that_falls_silent_is_named(desk, rig):
+    """No picture wakes no callback; /diagnostics tells all the same."""
+    desk.words.publish(String(data='reach the red cube'))
+    desk.plan()
+    rig.spin(0.5)
+    desk.node.diagnostics.publish()
+    status = desk.node.diagnostics._statuses['inference']
+    assert 'camera primary: newest picture is' in status.message
+
+
 def test_compressed_pictures_are_planned_on(rig):
     """A lab that sends JPEG over Wi-Fi uses the same node."""
     rig.add(PolicyNode, 'widowx', allow_untrained=True, image_transport='compressed')

@@ -158,7 +158,7 @@ class ControllerNode(SuiteNode):
     def _brake(self, patience_s: float = 2.0) -> None:
         self._controller.set_mode(Mode.HOLD, self.now())
         for _ in range(int(patience_s / self._period_s)):
-            if self._controller.at_rest:
+            if self._controller.at_rest or self._held_back:
                 return
             self._tick()
             time.sleep(self._period_s)

@@ -246,6 +246,9 @@ class PolicyNode(SuiteNode):
 
     def _publish(self, latent: Any, observation: Observation, start: float) -> None:
         stop = self.now()
+        with self._condition:
+            if not self._running or observation.instruction != self._instruction:
+                return  # planned for a task that is over
         self.plans += 1
         latent = dataclasses.replace(
             latent,
@@ -254,12 +257,9 @@ class PolicyNode(SuiteNode):
             plan_start=start,
             plan_stop=stop,
         )
-        with self._condition:
-            current = self._running and observation.instruction == self._instruction
-        if current:
-            self._history = latent.codes
-            self._latencies.append(stop - start)
-            self._publisher.publish(latent_action_to_msg(latent, self.config.tensor_dtype))
+        self._history = latent.codes
+        self._latencies.append(stop - start)
+        self._publisher.publish(latent_action_to_msg(latent, self.config.tensor_dtype))
 
     def _drop(self, what: str, reason: str) -> None:
         self._dropped[what] += 1
@@ -281,7 +281,14 @@ class PolicyNode(SuiteNode):
         values = {'plans': self.plans, 'dropped': sum(self._dropped.values())}
         if not self._instruction.strip():
             self.diagnostics.set('inference', OK, 'waiting for an instruction', values)
-        elif not self._latencies:
+            return
+        try:  # a camera that fell silent wakes nobody: ask here
+            with self._condition:
+                self._buffer.observation(self._instruction, self.now())
+        except ObservationError as error:
+            self.diagnostics.set('inference', WARN, str(error), values)
+            return
+        if not self._latencies:
             self.diagnostics.set('inference', WARN, 'no plan yet', values)
         else:
             latencies = np.array(self._latencies)
