@@ -26,6 +26,7 @@ class ActionChunk:
         sequence: Running number of the chunk.
         latent_sequence: Number of the latent action it was decoded from.
         instruction: The task in words.
+        source: Who chose the latent action: `policy`, or `teleop` for a person.
         plan_start, plan_stop, decode_stop: Times of the chain [s].
     """
 
@@ -38,6 +39,7 @@ class ActionChunk:
     sequence: int = 0
     latent_sequence: int = 0
     instruction: str = ''
+    source: str = 'policy'
     plan_start: float = 0.0
     plan_stop: float = 0.0
     decode_stop: float = 0.0

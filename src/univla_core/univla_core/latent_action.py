@@ -21,6 +21,7 @@ class LatentAction:
         latent: Hidden states that planned the codes, float32, shape (tokens, dim).
         visual: Hidden states of the picture, float32, shape (n_visual, dim); may have no rows.
         instruction: The task in words, as planned on.
+        source: Who chose the codes: `policy`, or `teleop` for a person.
         stamp: Time of the observation [s].
         sequence: Running number of the plan.
         plan_start: Time when planning began [s].
@@ -34,6 +35,7 @@ class LatentAction:
     latent: np.ndarray
     visual: np.ndarray
     instruction: str
+    source: str = 'policy'
     stamp: float = 0.0
     sequence: int = 0
     plan_start: float = 0.0

@@ -187,6 +187,7 @@ class DecoderNode(SuiteNode):
             sequence=self.chunks,
             latent_sequence=latent.sequence,
             instruction=latent.instruction,
+            source=latent.source,
             plan_start=latent.plan_start,
             plan_stop=latent.plan_stop,
             decode_stop=self.now(),
