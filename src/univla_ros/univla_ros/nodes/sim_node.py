@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_msgs.msg import KeyValue
 from rclpy.clock import Clock
@@ -18,6 +19,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from univla_core.embodiment import load_embodiment
+from univla_core.errors import ConfigError
 from univla_core.parameters import parameter
 
 from univla_ros.conversions import header_to_msg
@@ -30,6 +32,9 @@ from univla_ros.nodes.controller_node import with_driver_namespace
 from univla_ros.qos import EVENT
 from univla_ros.qos import STATUS
 from univla_ros.sim_drivers import load_sim_driver
+from univla_ros.sim_drivers.camera_noise import CameraNoise
+from univla_ros.sim_drivers.faults import SIM_FAULTS
+from univla_ros.sim_drivers.faults import check_fault
 from univla_ros.suite_node import SuiteNode
 from univla_ros.suite_node import run
 
@@ -51,6 +56,12 @@ class SimConfig:
         low=0.0,
         high=100.0,
     )
+    camera_noise: float = parameter(
+        1.0,
+        'Standard deviation of the sensor noise [grey levels]; 0 shows equal pictures at rest',
+        low=0.0,
+        high=20.0,
+    )
     render_backend: str = parameter('auto', 'How pictures are made', choices=('auto', 'gl', 'ray'))
     publish_clock: bool = parameter(False, 'Publish /clock, for use_sim_time')
     realtime_priority: int = parameter(
@@ -66,6 +77,7 @@ class SimNode(SuiteNode):
     """Publishes cameras and the driver's topics; nothing upstream knows it is simulated.
 
     `sim/outcome` tells the truth about the task, for people and tests; the policy never hears it.
+    `sim/fault` breaks camera or measurements on demand: see `sim_drivers/faults.py`.
     """
 
     config_type = SimConfig
@@ -103,7 +115,14 @@ class SimNode(SuiteNode):
             )
             for name in self._embodiment.cameras
         }
+        self._noise = {
+            name: CameraNoise(camera.height, camera.width, config.camera_noise, config.seed)
+            for name, camera in self._embodiment.cameras.items()
+        }
+        self._fault = ''
+        self._last_pictures: dict[str, np.ndarray] = {}
         self.create_subscription(String, 'instruction', self._on_instruction, EVENT)
+        self.create_subscription(String, 'sim/fault', self._on_fault, EVENT)
         self.create_service(Trigger, 'sim/reset', self._on_reset)
         for name in self._embodiment.cameras:
             self._world.render(name)
@@ -139,7 +158,9 @@ class SimNode(SuiteNode):
 
     def _take_picture(self, name: str) -> None:
         stamp = self._world.time if self.config.publish_clock else self.now()
-        picture = self._world.render(name)
+        picture = self._picture(name)
+        if picture is None:
+            return
         frame = f'{self._embodiment.frame_prefix}camera_{name}_optical_frame'
         header = header_to_msg(stamp, frame)
         image_publisher, info_publisher = self._cameras[name]
@@ -152,6 +173,28 @@ class SimNode(SuiteNode):
         info.distortion_model = 'plumb_bob'
         info.d = [0.0] * 5
         info_publisher.publish(info)
+
+    def _picture(self, name: str) -> np.ndarray | None:
+        """What the camera delivers, whole or broken; None while it is silent."""
+        if self._fault == 'camera_stall':
+            return None
+        if self._fault == 'camera_freeze' and name in self._last_pictures:
+            return self._last_pictures[name]
+        picture = self._world.render(name)
+        if self._fault == 'camera_black':
+            picture = np.zeros_like(picture)
+        picture = self._noise[name].add(picture)
+        self._last_pictures[name] = picture
+        return picture
+
+    def _on_fault(self, msg: String) -> None:
+        try:
+            self._fault = self._driver.fault = check_fault(msg.data)
+        except ConfigError as error:
+            self.get_logger().error(str(error))
+            return
+        said = SIM_FAULTS.get(self._fault, 'whole again')
+        self.get_logger().info(f'on demand: {self._fault or "healthy"}, {said}')
 
     def _on_instruction(self, msg: String) -> None:
         if msg.data.strip() and msg.data != self._instruction:
@@ -187,6 +230,8 @@ class SimNode(SuiteNode):
     def _report(self) -> None:
         if not self.is_active:
             self.diagnostics.set('simulation', STALE, 'not active')
+        elif self._fault:
+            self.diagnostics.set('simulation', WARN, f'broken on demand: {self._fault}')
         elif self._behind_s > 0.0:
             self.diagnostics.set(
                 'simulation', WARN, f'slower than real time, skipped {self._behind_s:.2f} s'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import math
 from abc import ABC
 from abc import abstractmethod
 
@@ -13,6 +14,8 @@ from sensor_msgs.msg import JointState
 from univla_core.embodiment import Embodiment
 from univla_sim.world import World
 
+from univla_ros.sim_drivers.faults import misplaced
+
 #: franka_ros2 from v2.4 publishes best effort, depth 1; a reliable subscriber hears nothing.
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
@@ -22,6 +25,7 @@ class SimDriver(ABC):
 
     Attributes:
         state_rate_hz: Rate of the state topic [Hz].
+        fault: What is wrong with the measured state, one of `STATE_FAULTS`; empty if nothing.
     """
 
     state_rate_hz = 100.0
@@ -32,6 +36,7 @@ class SimDriver(ABC):
         self.world = world
         self._until_state = 0.0
         self._world_time = world.time
+        self.fault = ''
 
     def advance(self, duration_s: float) -> None:
         """Let `duration_s` seconds pass in driver and physics, and publish what is due."""
@@ -43,7 +48,8 @@ class SimDriver(ABC):
         self._until_state -= duration_s
         if self._until_state <= 0.0:
             self._until_state = max(0.0, self._until_state + 1.0 / self.state_rate_hz)
-            self.publish_state()
+            if self.fault != 'joint_stall':
+                self.publish_state()
 
     @abstractmethod
     def restart(self) -> None:
@@ -62,7 +68,11 @@ class SimDriver(ABC):
         self.node.get_logger().error(f'command refused: {reason}', throttle_duration_sec=1.0)
 
     def joint_state(self, names: list[str], positions: list[float]) -> JointState:
-        """Joint state with positions only, stamped now."""
+        """Joint state with positions only, stamped now; the joints that are moved come first."""
+        if self.fault == 'joint_order':
+            positions = misplaced(positions, self.embodiment.axis_count)
+        elif self.fault == 'joint_nan':
+            positions = [math.nan] * len(positions)
         msg = JointState(name=names, position=array.array('d', positions))
         msg.header.stamp = self.node.get_clock().now().to_msg()
         return msg

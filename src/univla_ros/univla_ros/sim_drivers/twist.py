@@ -62,7 +62,7 @@ class SimTwist(SimDriver):
         half = 0.5 * place.theta
         pose.orientation.z, pose.orientation.w = math.sin(half), math.cos(half)
         twist = odometry.twist.twist
-        twist.linear.x, twist.angular.z = float(place.v), float(place.w)
+        twist.linear.x, twist.angular.z = self._measured(place.v), self._measured(place.w)
         self._odometry.publish(odometry)
         transform = TransformStamped(header=odometry.header, child_frame_id=frame)
         transform.transform.translation.x = pose.position.x
@@ -73,6 +73,9 @@ class SimTwist(SimDriver):
         self._joints.publish(
             self.joint_state(list(wheels), [float(angle) for angle in self.world.wheel_positions])
         )
+
+    def _measured(self, value: float) -> float:
+        return math.nan if self.fault == 'joint_nan' else float(value)
 
     def _on_twist(self, twist: Twist) -> None:
         if math.isfinite(twist.linear.x) and math.isfinite(twist.angular.z):
