@@ -102,6 +102,33 @@ def test_a_node_that_does_not_end_is_killed(tmp_path):
     assert not (tmp_path / 'ends').exists()
 
 
+def test_a_killed_node_is_started_anew_and_its_log_goes_on(tmp_path):
+    """The others run on; an unknown node is refused by name."""
+    folder = tmp_path / 'logs'
+    with running(tmp_path, 'sim_node', 'controller_node', log_directory=folder) as supervisor:
+        all_up(tmp_path, 'sim_node', 'controller_node')
+        first = supervisor.node('controller_node').process
+        first.kill()
+        wait_for(lambda: first.poll() is not None)
+        (tmp_path / 'controller_node').unlink()
+        supervisor.restart('controller_node')
+        all_up(tmp_path, 'controller_node')
+        assert supervisor.node('controller_node').process.pid != first.pid
+        assert statuses(supervisor) == {'sim_node': None, 'controller_node': None}
+        with pytest.raises(ConfigError, match='there are sim_node, controller_node'):
+            supervisor.restart('policy_node')
+    log = (folder / 'r_controller_node.log').read_text()
+    assert log.count('controller_node is up') == 2
+
+
+def test_a_stopped_node_is_ended_in_order_all_the_same(tmp_path):
+    """SIGSTOP leaves it deaf; it is woken before it is interrupted."""
+    with running(tmp_path, 'sim_node') as supervisor:
+        all_up(tmp_path, 'sim_node')
+        supervisor.node('sim_node').process.send_signal(signal.SIGSTOP)
+    assert statuses(supervisor) == {'sim_node': 0}
+
+
 @pytest.mark.parametrize('code, status', [(3, 3), (0, 1)])
 def test_a_node_that_ends_by_itself_ends_the_wait(capsys, code, status):
     """Even in peace: the graph is no longer whole, so that the caller must hear of it."""

@@ -101,7 +101,7 @@ class Supervisor:
             # All commands first: nothing starts if one of the nodes cannot be run.
             commands = [self._command(description, folder) for description in self._descriptions]
             for description, command in zip(self._descriptions, commands, strict=True):
-                self.running.append(self._start(description, command))
+                self.running.append(self._start(description, command, 'w'))
         except BaseException:
             self.stop()
             raise
@@ -113,6 +113,35 @@ class Supervisor:
     def ended(self) -> list[RunningNode]:
         """Nodes whose process has ended."""
         return [node for node in self.running if node.process.poll() is not None]
+
+    def node(self, executable: str) -> RunningNode:
+        """The first node of this executable.
+
+        Raises:
+            ConfigError: If there is none.
+        """
+        for node in self.running:
+            if node.description.executable == executable:
+                return node
+        known = ', '.join(node.description.executable for node in self.running)
+        raise ConfigError(f'no node {executable!r} is supervised; there are {known or "none"}')
+
+    def restart(self, executable: str) -> RunningNode:
+        """Start a node anew, after killing it if it still runs; its log goes on.
+
+        Call it from the thread that entered the supervisor: the node ends with that thread.
+
+        Raises:
+            ConfigError: If there is no such node.
+        """
+        old = self.node(executable)
+        if old.process.poll() is None:
+            old.process.kill()
+            old.process.wait(timeout=5.0)
+        command = self._command(old.description, Path(self._folder.name))
+        new = self._start(old.description, command, 'a')
+        self.running[self.running.index(old)] = new
+        return new
 
     def wait(self) -> int:
         """Wait until any node ends or the user interrupts; returns an exit status."""
@@ -138,17 +167,20 @@ class Supervisor:
         simulators = [node for node in self.running if _simulates(node)]
         others = [node for node in self.running if not _simulates(node)]
         for wave in (others, simulators):
+            _signal(wave, signal.SIGCONT)  # a node that was stopped could not hear the rest
             for number, patience_s in ((signal.SIGINT, self._patience_s), (signal.SIGKILL, 2.0)):
                 _signal(wave, number)
                 _await(wave, patience_s)
 
-    def _start(self, description: NodeDescription, command: list[str]) -> RunningNode:
+    def _start(
+        self, description: NodeDescription, command: list[str], log_mode: str
+    ) -> RunningNode:
         log = None
         output: Any = None
         if self._log_directory is not None:
             self._log_directory.mkdir(parents=True, exist_ok=True)
             log = self._log_directory / f'{file_stem(description)}.log'
-            output = log.open('w')
+            output = log.open(log_mode)
         # A session of its own: Ctrl-C reaches the nodes through stop(), once and in order.
         process = subprocess.Popen(
             [*command_prefix(), *command],
