@@ -168,5 +168,5 @@ class JoyMapping:
 
 
 def touched_axes(axes: Sequence[float]) -> set[int]:
-    """Axes that report something."""
-    return {i for i, value in enumerate(axes) if value != 0.0}
+    """Axes that report something: driver and device really read them."""
+    return {i for i, value in enumerate(axes) if value != 0.0 and math.isfinite(value)}
