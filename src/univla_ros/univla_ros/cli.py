@@ -10,12 +10,16 @@ import typer
 from rich.console import Console
 from univla_core.errors import UnivlaError
 
+from univla_ros.bench.cli import bench
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode='markdown',
     help='Latent-action robot policies on ROS 2: camera and instruction in, robot command out.',
 )
+
+app.add_typer(bench, name='bench')
 
 
 @app.command()
@@ -97,6 +101,45 @@ def tell(
     from univla_ros.tell import tell as say
 
     say(robot, instruction)
+
+
+@app.command()
+def teleop(
+    robot: Annotated[str, typer.Argument(help='Namespace of the robot, such as widowx.')],
+    speed: Annotated[float, typer.Option(help='Translation to begin with [m/s].')] = 0.1,
+    rotation: Annotated[float, typer.Option(help='Rotation to begin with [rad/s].')] = 0.5,
+    frame: Annotated[
+        str, typer.Option(help='Frame of the motion keys of an arm: **base** or **tool**.')
+    ] = 'base',
+    codes: Annotated[int, typer.Option(help="Codes in the policy's vocabulary.")] = 16,
+    gamepad: Annotated[
+        bool, typer.Option('--gamepad', help='Read a gamepad too and publish it on `joy`.')
+    ] = False,
+    device: Annotated[str, typer.Option(help='Gamepad to read.')] = '/dev/input/js0',
+) -> None:
+    """Drive a running robot with the keys of this terminal, or with a gamepad.
+
+    Hold a key to move; the robot stops when you let go, and when the connection breaks.
+    `w s` forward and back, `a d` left and right (a base turns), `q e` up and down,
+    `u o i k j l` turn the hand, `g h` open and close the gripper, `+ -` speed.
+
+    `2` TELEOP, `1` POLICY, `Space` HOLD, `Esc` or `x` EMERGENCY STOP, `r` resets it.
+    `c` picks a latent code, `f` held lets any robot follow it. `Ctrl-C` ends.
+    """
+    from univla_core.parameters import config_from_mapping
+
+    from univla_ros.teleop.keyboard import KeyboardConfig
+    from univla_ros.teleop.keyboard import teleop as drive
+
+    options = {
+        'speed': speed,
+        'rotation': rotation,
+        'frame': frame,
+        'codes': codes,
+        'gamepad': gamepad,
+        'device': device,
+    }
+    drive(robot, config_from_mapping(KeyboardConfig, options, 'univla teleop'))
 
 
 @app.command()

@@ -54,14 +54,19 @@ def record_commands(node: Node, embodiment: Embodiment) -> CommandRecorder:
         ConfigError: If the driver has no command topic to listen on.
     """
     recorder = CommandRecorder()
-    kind, topic, extract = _tap(embodiment)
+    kind, topic, extract = command_tap(embodiment)
     node.create_subscription(
         kind, topic, lambda msg, info: recorder.add(extract(msg), info), QoSProfile(depth=100)
     )
     return recorder
 
 
-def _tap(embodiment: Embodiment) -> tuple[type, str, Callable[[Any], Any]]:
+def command_tap(embodiment: Embodiment) -> tuple[type, str, Callable[[Any], Any]]:
+    """Message type and topic of the driver's commands, and what reads the axes out of one.
+
+    Raises:
+        ConfigError: If the driver has no command topic to listen on.
+    """
     adapter = embodiment.driver['adapter']
     if adapter == 'interbotix':
         from interbotix_xs_msgs.msg import JointGroupCommand

@@ -35,15 +35,25 @@ class StallWatch:
     def __exit__(self, *error: object) -> None:
         self.stop()
 
+    def so_far(self) -> list[Interval]:
+        """The stalls until now, as `stop` gives them; the watch goes on."""
+        return self._ask('report')
+
     def stop(self) -> list[Interval]:
         """All stalls as (start, end) [s, system time], joined where they overlap."""
-        intervals: list[Interval] = []
-        for process, pipe in self._watchers:
-            pipe.send('stop')
-            if pipe.poll(2.0):
-                intervals += pipe.recv()
+        stalls = self._ask('stop')
+        for process, _ in self._watchers:
             process.join(timeout=2.0)
         self._watchers = []
+        return stalls
+
+    def _ask(self, word: str) -> list[Interval]:
+        intervals: list[Interval] = []
+        for _, pipe in self._watchers:
+            pipe.send(word)
+        for _, pipe in self._watchers:
+            if pipe.poll(2.0):
+                intervals += pipe.recv()
         return joined(intervals)
 
 
@@ -69,14 +79,17 @@ def _watch(core: int, pipe: Connection) -> None:
         os.sched_setaffinity(0, {core})
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
     except OSError:
-        pipe.recv()
+        while pipe.recv() != 'stop':
+            pipe.send(late)
         pipe.send(late)
         return
-    last = time.time()
-    while not pipe.poll():
+    last, word = time.time(), ''
+    while word != 'stop':
         time.sleep(_SLEEP_S)
         now = time.time()
         if now - last > _SLEEP_S + _LATE_S:
             late.append((last, now))
         last = now
-    pipe.send(late)
+        if pipe.poll():
+            word = pipe.recv()
+            pipe.send(late)

@@ -77,7 +77,8 @@ class SimNode(SuiteNode):
     """Publishes cameras and the driver's topics; nothing upstream knows it is simulated.
 
     `sim/outcome` tells the truth about the task, for people and tests; the policy never hears it.
-    `sim/fault` breaks camera or measurements on demand: see `sim_drivers/faults.py`.
+    `sim/fault` breaks camera or measurements on demand: see `sim_drivers/faults.py`. From the
+    echo on `sim/fault_active` on, every message is as broken as asked for.
     """
 
     config_type = SimConfig
@@ -122,6 +123,7 @@ class SimNode(SuiteNode):
         self._fault = ''
         self._last_pictures: dict[str, np.ndarray] = {}
         self.create_subscription(String, 'instruction', self._on_instruction, EVENT)
+        self._fault_publisher = self.create_publisher(String, 'sim/fault_active', EVENT)
         self.create_subscription(String, 'sim/fault', self._on_fault, EVENT)
         self.create_service(Trigger, 'sim/reset', self._on_reset)
         for name in self._embodiment.cameras:
@@ -193,6 +195,7 @@ class SimNode(SuiteNode):
         except ConfigError as error:
             self.get_logger().error(str(error))
             return
+        self._fault_publisher.publish(String(data=self._fault))
         said = SIM_FAULTS.get(self._fault, 'whole again')
         self.get_logger().info(f'on demand: {self._fault or "healthy"}, {said}')
 

@@ -1,0 +1,1 @@
+"""`univla bench`: measurements on the live graph."""

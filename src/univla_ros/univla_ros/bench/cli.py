@@ -1,0 +1,55 @@
+"""The words of `univla bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+bench = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode='markdown',
+    help='Measure the live graph; every target that is missed makes the exit status 1.',
+)
+
+_OUTPUT = Path('out/bench')
+
+
+@bench.command()
+def safety(
+    robot: Annotated[
+        str, typer.Option(help='A robot, several by comma, or **all**, one after the other.')
+    ] = 'widowx',
+    faults: Annotated[
+        str, typer.Option(help='Faults by comma, or **all**; an unknown one lists them.')
+    ] = 'all',
+    repeats: Annotated[int, typer.Option(help='Trials of each fault.', min=1)] = 3,
+    duration: Annotated[float, typer.Option(help='Run without faults [s].', min=1.0)] = 20.0,
+    policy: Annotated[str, typer.Option(help='Policy, a file in config/policies.')] = 'univla',
+    checkpoint: Annotated[str, typer.Option(help='Checkpoint folder, or its name.')] = 'untrained',
+    device: Annotated[str, typer.Option(help='auto, cpu, cuda or cuda:<n>.')] = 'auto',
+    seed: Annotated[int, typer.Option(help='Seed of scene and injection times.')] = 0,
+    output: Annotated[Path, typer.Option(help='Folder for picture, table and logs.')] = _OUTPUT,
+    json: Annotated[Path | None, typer.Option(help='Write the results there as JSON.')] = None,
+) -> None:
+    """Inject faults into the running graph and measure the time until the robot is safe.
+
+    Real nodes over DDS, physics in the loop. Also counts false stops of a run without faults.
+    """
+    from univla_ros.bench.run_safety import SafetyOptions
+    from univla_ros.bench.run_safety import run_safety
+
+    options = SafetyOptions(
+        robot=robot,
+        faults=faults,
+        repeats=repeats,
+        clean_s=duration,
+        policy=policy,
+        checkpoint=checkpoint,
+        device=device,
+        seed=seed,
+        output=output,
+        json_path=json,
+    )
+    raise typer.Exit(run_safety(options))

@@ -1,0 +1,187 @@
+"""Times of faults and of safety, worked out from recorded streams.
+
+All times are seconds of system time: the source time stamps that the middleware gives a message
+when it is published, and the bench's own clock for what it does itself. Both are one clock, as
+everything runs on one machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from univla_control.limits_report import check_commands
+from univla_core.embodiment import Embodiment
+
+from univla_ros.command_recorder import CommandRecorder
+
+#: Commands further apart than this are two streams, with a silence between them [periods].
+GAP_PERIODS = 2.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """One `control_state`, as far as the bench needs it.
+
+    Attributes:
+        time: When it was published [s].
+        mode: One of the MODE_ constants.
+        source: Who commands: `policy`, `teleop`, `hold` or `none`.
+        fault: Name of the active fault; `estop` while the emergency stop is latched.
+        reason: The fault in words.
+        instruction: Task of the chunk being executed.
+    """
+
+    time: float
+    source: str
+    mode: int = 1
+    fault: str = ''
+    reason: str = ''
+    instruction: str = ''
+
+
+def period_of(times: Sequence[float]) -> float:
+    """Usual time between the messages of a stream [s]; NaN with fewer than two."""
+    return float(np.median(np.diff(times))) if len(times) > 1 else math.nan
+
+
+def next_due(times: Sequence[float]) -> float:
+    """When the message after the last one of a stream should have come [s]."""
+    return times[-1] + period_of(times) if len(times) > 1 else math.nan
+
+
+def first_after(times: Sequence[float], begin: float) -> float:
+    """The first of these times not before `begin` [s]; NaN if there is none."""
+    return next((time for time in times if time >= begin), math.nan)
+
+
+def first_said(
+    states: Sequence[Said], begin: float, condition: Callable[[Said], bool]
+) -> Said | None:
+    """The first state not before `begin` that meets a condition."""
+    return next((said for said in states if said.time >= begin and condition(said)), None)
+
+
+def confirmed(said: Said, commands: CommandRecorder, period_s: float) -> float:
+    """When the first command of a new control source went out [s].
+
+    State and command of one tick are published one after the other, in either order: the command
+    is the first one later than half a period before the state. A source that has fallen silent
+    counts from its state on.
+    """
+    command = first_after(commands.times, said.time - 0.5 * period_s)
+    if math.isnan(command) or command > said.time + GAP_PERIODS * period_s:
+        return said.time
+    return max(said.time, command)
+
+
+def first_rest(times: Sequence[float], speeds: np.ndarray, begin: float, slow: float) -> float:
+    """When a motion first stood still, not before `begin` [s]; NaN if it never did.
+
+    Args:
+        times: Of the samples [s], (n,).
+        speeds: Speed at each sample, as a share of the limit, (n,).
+        begin: Samples before are not looked at [s].
+        slow: Speeds up to this count as standing.
+    """
+    samples = zip(times, speeds, strict=True)
+    return next((time for time, speed in samples if time >= begin and speed <= slow), math.nan)
+
+
+def final_rest(times: Sequence[float], speeds: np.ndarray, begin: float, slow: float) -> float:
+    """When a motion came to the rest that lasts to the end of the record [s]; else NaN.
+
+    Arguments as of `first_rest`.
+    """
+    rest = math.nan
+    for time, speed in zip(times, speeds, strict=True):
+        if time < begin:
+            continue
+        if speed > slow:
+            rest = math.nan
+        elif math.isnan(rest):
+            rest = time
+    return rest
+
+
+def speeds_of(embodiment: Embodiment, commands: CommandRecorder) -> np.ndarray:
+    """Speed of each command as the largest share of a velocity limit, shape (n,).
+
+    Joint targets are differentiated over one control period, as drivers take them.
+    """
+    values = np.array(commands.values, dtype=float).reshape(-1, embodiment.axis_count)
+    if embodiment.kind == 'arm':
+        steps = np.diff(values, axis=0, prepend=values[:1])
+        values = steps * embodiment.control_rate_hz
+    return np.abs(values / embodiment.limits.velocity).max(axis=1, initial=0.0)
+
+
+def measured_speeds(embodiment: Embodiment, measured: CommandRecorder) -> np.ndarray:
+    """Speed of each measurement as the largest share of a velocity limit, shape (n,)."""
+    values = np.array(measured.values, dtype=float).reshape(-1, embodiment.axis_count)
+    if embodiment.kind == 'arm' and len(values):
+        elapsed = np.diff(measured.times, prepend=measured.times[0] - 1.0)
+        steps = np.diff(values, axis=0, prepend=values[:1])
+        values = steps / np.maximum(elapsed, 1e-4)[:, None]
+    return np.abs(values / embodiment.limits.velocity).max(axis=1, initial=0.0)
+
+
+def streams(commands: CommandRecorder, period_s: float) -> list[CommandRecorder]:
+    """The unbroken pieces of a command stream, cut where nothing was said for a while."""
+    cuts = np.flatnonzero(commands.gaps() > GAP_PERIODS * period_s) + 1
+    edges = [0, *cuts.tolist(), len(commands.times)]
+    return [
+        CommandRecorder(commands.times[a:b], commands.values[a:b])
+        for a, b in itertools.pairwise(edges)
+        if b > a
+    ]
+
+
+def limit_use(embodiment: Embodiment, commands: CommandRecorder) -> tuple[float, str]:
+    """The largest share of a limit that any command used, and which; infinite if not finite."""
+    period_s = 1.0 / embodiment.control_rate_hz
+    largest, words = 0.0, ''
+    for piece in streams(commands, period_s):
+        report = check_commands(embodiment, np.array(piece.values), period_s)
+        share = report.shares.largest if report.finite else math.inf
+        if share >= largest:
+            largest, words = share, ' '.join(map(str, report.worst[:2]))
+    return largest, words
+
+
+def largest_start(
+    embodiment: Embodiment, commands: CommandRecorder, measured: CommandRecorder
+) -> float:
+    """How far a stream that begins after a silence starts from the measured robot.
+
+    Returns:
+        The largest distance [rad] of an arm's joint, or change of a base's axis as a share of
+        what its acceleration limit allows in one period; 0 if no stream began.
+    """
+    period_s = 1.0 / embodiment.control_rate_hz
+    starts = [(p.times[0], p.values[0]) for p in streams(commands, period_s)[1:]]
+    largest = 0.0
+    for time, value in starts:
+        before = [v for t, v in zip(measured.times, measured.values, strict=True) if t <= time]
+        if not before:
+            continue
+        step = np.abs(value - before[-1])
+        if embodiment.kind == 'base':
+            step = step / (embodiment.limits.acceleration * period_s)
+        largest = max(largest, float(step.max()))
+    return largest
+
+
+def share_of_time(states: Sequence[Said], end: float, source: str) -> float:
+    """Share of the time from the first state to `end` [s] in which `source` commanded."""
+    if not states or end <= states[0].time:
+        return 0.0
+    ends = [*(said.time for said in states[1:]), end]
+    spent = sum(
+        b - said.time for said, b in zip(states, ends, strict=True) if said.source == source
+    )
+    return spent / (end - states[0].time)

@@ -1,0 +1,307 @@
+"""One trial: see the robot move, do harm, watch it become safe, heal, watch it recover."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+import time
+from dataclasses import dataclass
+from dataclasses import field
+
+from univla_msgs.msg import ControlState
+from univla_ros.bench import timing
+from univla_ros.bench.injector import Injection
+from univla_ros.bench.injector import Injector
+from univla_ros.bench.live_graph import LiveGraph
+from univla_ros.bench.safety import Fault
+from univla_ros.bench.timing import Said
+from univla_ros.bench.watch import wait_until
+from univla_ros.command_recorder import CommandRecorder
+
+#: Share of the velocity limit that counts as moving, and as standing still.
+MOVING, STANDING = 0.02, 0.01
+#: How far a new stream of commands may start from the measured joints [rad], and a base's twist
+#: from the measured one [steps of its acceleration limit].
+START_LIMITS = {'arm': 0.05, 'base': 2.0}
+#: Rounding of float32 in driver messages, as a share of an acceleration limit.
+ROUNDING = 2e-3
+_UNTIL_SAFE_S, _BEFORE_S, _AFTER_S = 2.5, 0.3, 0.3
+_STEADY_S = 0.15
+_NAN = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What came of one injection; times are in seconds, NaN where the event never came.
+
+    Attributes:
+        began: When the fault began [s, system time].
+        safe: When the robot was safe [s, system time].
+        time_to_safe: From the beginning of the fault.
+        from_injection: From the act of injecting it.
+        reaction: From the beginning of the fault to the first command that is not the policy's.
+        detected: The fault that `control_state` reported.
+        reason: The same in words.
+        limit_use: Largest share of a limit that any command used.
+        limit: Which limit that was.
+        start: How far new streams of commands started from the measured robot.
+        recovery: From healing, or from the injection of what heals by itself, until the policy
+            moved the robot again.
+        problems: What was not as it must be.
+    """
+
+    began: float
+    safe: float
+    time_to_safe: float
+    from_injection: float
+    reaction: float
+    detected: str
+    reason: str
+    limit_use: float
+    limit: str
+    start: float
+    recovery: float
+    problems: tuple[str, ...] = field(default=())
+
+
+class Trials:
+    """Runs trials on one live graph, one after the other.
+
+    Args:
+        graph: The running graph.
+        seed: Seed of the moments at which faults are injected.
+    """
+
+    def __init__(self, graph: LiveGraph, seed: int) -> None:
+        self._graph, self._watch = graph, graph.watch
+        self._embodiment = graph.embodiment
+        self._period = 1.0 / self._embodiment.control_rate_hz
+        self._injector = Injector(graph)
+        self._random = random.Random(seed)
+
+    def wait_until_moving(self, source: str = 'policy', patience_s: float = 30.0) -> None:
+        """Wait until `source` moves the robot; set the scene back where a policy got stuck.
+
+        Raises:
+            BenchError: If it never moves.
+        """
+        if wait_until(lambda: self._watch.moving(source, MOVING), 4.0):
+            return
+        if source == 'policy':
+            self._set_back()
+        self._graph.wait(
+            lambda: self._watch.moving(source, MOVING),
+            patience_s,
+            f'waiting for {source} to move the robot',
+        )
+
+    def close(self) -> None:
+        """Stop every message that is still repeated."""
+        self._injector.hush()
+
+    def run(self, fault: Fault) -> Trial:
+        """One trial.
+
+        Raises:
+            BenchError: If the robot never moves, does not recover, or a node breaks down.
+        """
+        self.wait_until_moving()
+        if fault.prepare is not None:
+            fault.prepare(self._injector)
+            self.wait_until_moving(fault.starts_from)
+        time.sleep(self._random.uniform(0.0, 0.2))  # any phase of cameras, plans and ticks
+        injection = fault.inject(self._injector)
+        wait_until(lambda: self._safe(fault, injection) is not None, _UNTIL_SAFE_S)
+        time.sleep(max(0.0, injection.at + fault.lasts_s - time.time()))
+        healed = time.time()
+        trial_end = self._events(fault, injection, healed)
+        if fault.heal is not None:
+            fault.heal(self._injector)
+        mended = injection.at if fault.heal is None else healed
+        recovery = self._recover(fault, mended) - mended
+        time.sleep(_AFTER_S)
+        trial = self._judge(fault, injection, healed, recovery, *trial_end)
+        self._watch.foreign = None
+        self._watch.forget(time.time() - 3.0)
+        return trial
+
+    # --- what happened ----------------------------------------------------------------------
+
+    def _safe(self, fault: Fault, injection: Injection) -> Said | None:
+        """The first state in which the danger is over; in doubt the first of another source."""
+        task = self._graph.options.instruction
+
+        def over(said: Said) -> bool:
+            if fault.safe == 'teleop':
+                return said.source == 'teleop'
+            if fault.safe == 'release':
+                return said.source != 'teleop'
+            if fault.safe == 'task':
+                return said.source != 'policy' or said.instruction not in ('', task)
+            return said.source in ('hold', 'none')
+
+        return timing.first_said(list(self._watch.states), injection.at, over)
+
+    def _began(self, fault: Fault, injection: Injection, until: float) -> float:
+        """When the fault began [s], by the rules in `safety`."""
+        told = injection.at if injection.began is None else injection.began
+        picture = fault.begins.startswith('picture')
+        times = list(self._watch.picture_times if picture else self._watch.state_times)
+        if fault.begins.endswith('missing'):
+            return timing.next_due([time for time in times if time <= told][-50:])
+        if fault.begins.endswith('wrong'):
+            return timing.first_after([time for time in times if time <= until], told)
+        return told
+
+    def _events(
+        self, fault: Fault, injection: Injection, until: float
+    ) -> tuple[float, float, float]:
+        """When the fault began, another source took over, and the robot was safe [s]."""
+        began = self._began(fault, injection, until)
+        if fault.safe == 'standstill':
+            measured = self._watch.measured.between(injection.at - 0.1, until)
+            speeds = timing.measured_speeds(self._embodiment, measured)
+            rest = timing.final_rest(measured.times, speeds, began, MOVING)
+            return began, rest, rest
+        said = self._safe(fault, injection)
+        if said is None:
+            return began, _NAN, _NAN
+        taken = timing.confirmed(said, self._watch.commands, self._period)
+        if self._embodiment.kind != 'base' or fault.safe != 'hold':
+            return began, taken, taken
+        commands = self._watch.commands.between(injection.at - 0.1, until)
+        speeds = timing.speeds_of(self._embodiment, commands)
+        return began, taken, timing.first_rest(commands.times, speeds, said.time, STANDING)
+
+    def _recover(self, fault: Fault, mended: float) -> float:
+        """When the policy moved the robot again for good [s]."""
+
+        def since() -> float:
+            states = list(self._watch.states)
+            others = [said.time for said in states if said.source != 'policy']
+            begin = max(mended, others[-1] if others else mended)
+            return timing.first_after([said.time for said in states], begin)
+
+        def steady() -> bool:
+            begin = since()
+            told = self._watch.states[-1].time if self._watch.states else 0.0
+            return begin + _STEADY_S < told and time.time() - told < 1.0
+
+        self._graph.wait(steady, fault.recovers_s, f'recovering from {fault.name}')
+        return since()
+
+    # --- what it is worth -------------------------------------------------------------------
+
+    def _judge(
+        self,
+        fault: Fault,
+        injection: Injection,
+        healed: float,
+        recovery: float,
+        began: float,
+        taken: float,
+        safe: float,
+    ) -> Trial:
+        begin, end = injection.at - _BEFORE_S, time.time()
+        commands = self._watch.commands.between(begin, end)
+        used, limit = timing.limit_use(self._embodiment, commands)
+        start = timing.largest_start(
+            self._embodiment, commands, self._watch.measured.between(begin - 1.0, end)
+        )
+        states = [s for s in self._watch.states if injection.at <= s.time <= healed]
+        detected = reported(states, fault.expected)
+        trial = Trial(
+            began=began,
+            safe=safe,
+            time_to_safe=_no_earlier(safe - began),
+            from_injection=safe - injection.at,
+            reaction=_no_earlier(taken - began),
+            detected=detected.fault or self._source(fault, injection),
+            reason=detected.reason,
+            limit_use=used,
+            limit=limit,
+            start=start,
+            recovery=recovery,
+            problems=(),
+        )
+        problems = list(judge(trial, fault.expected, fault.limit_s(self._embodiment)))
+        if start > START_LIMITS[self._embodiment.kind]:
+            problems.append(f'commands began {start:.3f} from the measured robot')
+        if fault.stays_safe and not math.isnan(safe):
+            problems += relapse(states, taken, healed)
+        return dataclasses.replace(trial, problems=tuple(problems))
+
+    def _source(self, fault: Fault, injection: Injection) -> str:
+        """Who took over where no fault is due; empty if one is."""
+        said = self._safe(fault, injection)
+        named = fault.expected or fault.safe == 'standstill' or said is None
+        return '' if named else f'source {said.source}'
+
+    def _set_back(self) -> None:
+        """Begin the scene anew while the robot holds."""
+        self._injector.set_mode(ControlState.MODE_HOLD)
+        time.sleep(0.5)
+        self._injector.trigger('sim/reset')
+        time.sleep(1.0)
+        self._injector.set_mode(ControlState.MODE_POLICY)
+
+
+def reported(states: list[Said], expected: tuple[str, ...]) -> Said:
+    """The state that named the fault: an expected name, else the first that stopped the policy."""
+    for said in states:
+        if said.fault in expected:
+            return said
+    for said in states:
+        if said.fault and said.source != 'policy':
+            return said
+    return Said(time=_NAN, source='')
+
+
+def judge(trial: Trial, expected: tuple[str, ...], limit_s: float) -> tuple[str, ...]:
+    """What was not as it must be: never safe, too late, not named, or beyond a limit."""
+    problems = []
+    if math.isnan(trial.time_to_safe):
+        problems.append('never safe')
+    elif trial.time_to_safe > limit_s:
+        problems.append(
+            f'safe after {1000.0 * trial.time_to_safe:.0f} ms, limit {1000.0 * limit_s:.0f} ms'
+        )
+    if expected and trial.detected not in expected:
+        problems.append(f'reported {trial.detected or "nothing"}, not {" or ".join(expected)}')
+    if trial.limit_use > 1.0 + ROUNDING:
+        problems.append(f'{100.0 * trial.limit_use:.0f} % of the limit on {trial.limit}')
+    return tuple(problems)
+
+
+def relapse(states: list[Said], taken: float, healed: float) -> list[str]:
+    """Whether the policy moved the robot again before the fault was healed."""
+    again = timing.first_said(states, taken, lambda said: said.source == 'policy')
+    if again is None or again.time > healed:
+        return []
+    return [f'the policy was back {1000.0 * (again.time - taken):.0f} ms later, not yet healed']
+
+
+def _no_earlier(seconds: float) -> float:
+    """A robot that was safe before a message was missed was safe at once; NaN stays NaN."""
+    return seconds if math.isnan(seconds) else max(0.0, seconds)
+
+
+def clean_run(graph: LiveGraph, duration_s: float) -> tuple[float, float, list[str], str]:
+    """Watch a graph without any fault from its first motion on.
+
+    Returns:
+        Share of the time in hold, largest limit use, the faults that were named, and the limit.
+    """
+    watch = graph.watch
+    begin = time.time()
+    while time.time() - begin < duration_s:
+        time.sleep(0.2)
+        graph.check_alive()
+    end = time.time()
+    states = [said for said in watch.states if begin <= said.time <= end]
+    commands: CommandRecorder = watch.commands.between(begin, end)
+    used, limit = timing.limit_use(graph.embodiment, commands)
+    stopping = [said.fault for said in states if said.source != 'policy' and said.fault]
+    held = 1.0 - timing.share_of_time(states, end, 'policy')
+    return held, used, sorted(set(stopping)), limit
