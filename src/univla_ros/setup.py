@@ -41,6 +41,8 @@ setup(
         'console_scripts': [
             'univla = univla_ros.cli:main',
             *(f'{node}_node = univla_ros.nodes.{node}_node:main' for node in nodes),
+            'teleop_keyboard = univla_ros.teleop.keyboard:main',
+            'leader_arm = univla_ros.teleop.leader_arm:main',
         ],
     },
 )
