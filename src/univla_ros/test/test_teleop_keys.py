@@ -320,7 +320,9 @@ def test_bytes_of_a_terminal_become_keys(pieces, keys):
 def test_a_lone_escape_is_known_after_a_moment():
     decoder = KeyDecoder()
     assert decoder.feed(b'\x1b', 0.0) == []
+    assert decoder.feed(b'', 0.01) == []  # asking again must not put it off
     assert decoder.flush(0.01) == []
+    assert decoder.feed(b'', 0.055) == []
     assert decoder.flush(0.06) == ['escape']
     assert decoder.flush(0.2) == []
 

@@ -33,6 +33,8 @@ class KeyDecoder:
             data: Bytes as read.
             now: Time of reading [s].
         """
+        if not data:
+            return []
         text = self._pending + data.decode('utf-8', errors='replace')
         self._pending = ''
         keys = []
