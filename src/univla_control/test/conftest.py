@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from univla_control.health import CHAIN
+from univla_control.health import Fault
 from univla_core.action_chunk import ActionChunk
 from univla_core.embodiment import Embodiment
 from univla_core.embodiment import load_embodiment
@@ -25,6 +27,7 @@ class Drive:
         self.time = 1.0
         self.joints = np.array(embodiment.home if start is None else start, dtype=float)
         self.alive = True  # whether joint states are published
+        self.chain_alive = True  # whether policy and decoder show signs of life
         self.commands: list[Command] = []
         self.sequence = 0
         self.controller.activate(self.time)
@@ -36,6 +39,9 @@ class Drive:
             self.time += PERIOD
             if self.alive:
                 self.controller.on_joint_state(self.time - 0.002, self.joints, 1.0)
+            if self.chain_alive:
+                for node in CHAIN:
+                    self.controller.watch.heartbeats.hear(node, self.time, Fault())
             command = self.controller.step(self.time)
             if command is not None:
                 self.commands.append(command)

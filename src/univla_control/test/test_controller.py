@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from univla_control.chunk_intake import BROKEN
 from univla_core.embodiment import robot_names
 from univla_core.poses import pose
 from univla_core.poses import rotation_from_vector
@@ -319,6 +320,8 @@ def test_agreeing_chunks_leave_no_seam(drive):
         ('wrong_names', {'names': tuple('abcdefg')}),
         ('wrong_names', {'names': ('a', 'b'), 'data': np.zeros((3, 2))}),
         ('too_long', {'step_duration_s': 60.0}),
+        ('exploding', {'data': np.cumsum(np.full((8, 7), 5.0), axis=0)}),
+        ('exploding', {'data': np.full((8, 7), 1e6)}),
         ('bad_stamp', {'stamp': -1.0}),
         ('bad_stamp', {'stamp': math.nan}),
         ('from_future', {'stamp': 100.0}),
@@ -327,7 +330,7 @@ def test_agreeing_chunks_leave_no_seam(drive):
     ],
 )
 def test_bad_chunks_are_dropped_and_counted(drive, reason, change):
-    """Each drop is told, counted by its reason, and changes nothing."""
+    """Each drop is told and counted by its reason; what speaks of a broken sender stops."""
     robot = drive()
     robot.tick(6)
     assert robot.send(steady(robot)) is None
@@ -337,7 +340,13 @@ def test_bad_chunks_are_dropped_and_counted(drive, reason, change):
     status = robot.controller.status()
     assert status.dropped == {reason: 1}
     assert (status.chunks_received, status.chunks_dropped) == (2, 1)
-    assert robot.tick().chunk_sequence == before
+    command = robot.tick()
+    if reason in BROKEN:
+        assert (command.source, robot.controller.status().fault) == ('hold', 'bad_chunk')
+        assert robot.send(steady(robot)) is None
+        assert robot.tick().source == 'policy'
+    else:
+        assert command.chunk_sequence == before
 
 
 def test_increments_older_than_the_history_are_dropped(drive):

@@ -19,7 +19,7 @@ def replanned(follow, seconds=3.0, **config):
 
     `follow(commands)` gives the measured joints from all commands so far.
     """
-    controller = ChunkController(AIRBOT, ControlConfig(**config))
+    controller = ChunkController(AIRBOT, ControlConfig(heartbeat_timeout_s=0.0, **config))
     controller.activate(0.0)
     commands = [AIRBOT.home]
     rows = np.zeros((8, 7))

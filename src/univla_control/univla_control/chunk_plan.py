@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from univla_core.action_chunk import ActionChunk
@@ -71,6 +72,25 @@ class ChunkPlan:
         if self._openings is None:
             return None
         return float(np.clip(self._openings[self.row(time)], 0.0, 1.0))
+
+
+def plan_facts(plan: ChunkPlan | None, time: float) -> dict[str, Any]:
+    """Fields of `ControllerStatus` about the chunk being executed at `time` [s], None without."""
+    if plan is None:
+        ages = ('observation_age', 'chunk_age', 'plan_latency', 'decode_latency')
+        numbers = {'chunk_sequence': 0, 'latent_sequence': 0, 'chunk_step': -1}
+        return {'instruction': '', **numbers, **dict.fromkeys(ages, math.nan)}
+    chunk = plan.chunk
+    return {
+        'instruction': chunk.instruction,
+        'chunk_sequence': chunk.sequence,
+        'latent_sequence': chunk.latent_sequence,
+        'chunk_step': plan.row(time),
+        'observation_age': time - chunk.stamp,
+        'chunk_age': time - plan.received,
+        'plan_latency': chunk.plan_stop - chunk.plan_start,
+        'decode_latency': chunk.decode_stop - chunk.plan_stop,
+    }
 
 
 def _times(chunk: ActionChunk) -> np.ndarray:

@@ -10,14 +10,13 @@ import numpy as np
 
 
 class Mode(IntEnum):
-    """What the operator asked for; numbers as in `univla_msgs/ControlState`.
-
-    2 and 4 are kept for teleoperation and the emergency stop.
-    """
+    """What the operator asked for; numbers as in `univla_msgs/ControlState`."""
 
     IDLE = 0
     POLICY = 1
+    TELEOP = 2
     HOLD = 3
+    ESTOP = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +30,12 @@ class Command:
         accelerations: Their derivatives, shape (n,).
         gripper_opening: Opening in [0, 1], None without a gripper or before one is known.
         twist: Linear x [m/s] and angular z [rad/s] of a base, None for an arm.
-        source: `policy` or `hold`.
+        source: `policy`, `teleop` or `hold`.
         limit_use: Largest share of a position, velocity or acceleration limit in use.
         chunk_sequence: Number of the chunk being executed, 0 if none.
         chunk_step: Row of that chunk being executed, -1 if none.
         reanchored: The arm was found elsewhere at rest; this command restarts from there.
+        held_back: Bound that held this command back, such as `workspace`; empty if none did.
     """
 
     time: float
@@ -49,6 +49,7 @@ class Command:
     chunk_sequence: int
     chunk_step: int
     reanchored: bool = False
+    held_back: str = ''
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +59,13 @@ class ControllerStatus:
     Ages and latencies are in seconds, NaN before there is anything to measure.
 
     Attributes:
-        source: `policy`, `hold` or `none`.
-        fault: Short name, empty if none: `no_chunk`, `stale_joint_state`, `clock_jump`,
-            `unreachable`.
+        source: `policy`, `teleop`, `hold` or `none`.
+        fault: Short name, empty if none; `docs/safety.md` lists them.
         fault_reason: The same in words, with what to do.
+        estop_reason: Why the emergency stop is latched, empty if it is not.
+        teleop_input: Input through which a person asks for motion now, empty if none.
+        limit_name: Limit that `limit_use` is about.
+        held_back: Bound that held the last command back, empty if none did.
         observation_age: Age of the observation behind the chunk being executed.
         chunk_age: Time since that chunk was received.
         chain_latency: Stamp of the newest adopted chunk to the first command that used it.
@@ -76,6 +80,8 @@ class ControllerStatus:
     source: str
     fault: str
     fault_reason: str
+    estop_reason: str
+    teleop_input: str
     robot: str
     instruction: str
     chunk_sequence: int
@@ -89,6 +95,8 @@ class ControllerStatus:
     chain_latency: float
     control_rate: float
     limit_use: float
+    limit_name: str
+    held_back: str
     commands_sent: int
     chunks_received: int
     chunks_dropped: int

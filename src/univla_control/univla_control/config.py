@@ -18,8 +18,47 @@ class ControlConfig:
         low=0.05,
         high=10.0,
     )
+    heartbeat_timeout_s: float = parameter(
+        0.08,
+        'Silence of policy or decoder until hold [s]; 0 trusts chunks of nodes without heartbeat',
+        low=0.0,
+        high=5.0,
+    )
     joint_state_timeout_s: float = parameter(
-        0.25, 'Age of the joint state from which the robot holds [s]', low=0.02, high=5.0
+        0.075, 'Age of the joint state from which the robot holds [s]', low=0.02, high=5.0
+    )
+    clock_jump_s: float = parameter(
+        0.5, 'Leap of the clock between two ticks that makes all stamps void [s]', low=0.1
+    )
+    hold_settle_s: float = parameter(
+        0.2, 'Rest before a hold moves on to the measured joints [s]', low=0.0, high=10.0
+    )
+    hold_tolerance_rad: float = parameter(
+        0.02,
+        'Distance of command and joint that a hold leaves as it is [rad]',
+        low=0.001,
+        high=1.0,
+    )
+    teleop_timeout_s: float = parameter(
+        0.1, "Silence of a person's input until it counts as released [s]", low=0.02, high=2.0
+    )
+    hand_back: str = parameter(
+        'policy',
+        'Who goes on when a person who took over lets go in mode POLICY',
+        choices=('policy', 'hold'),
+    )
+    teleop_inputs: list[str] = parameter(
+        ['joy', 'twist', 'joint_trajectory', 'latent_code'],
+        'Inputs of a person that are listened to, by priority: the first living one moves',
+    )
+    catch_up_share: float = parameter(
+        0.3,
+        'Share of the velocity limits at which the robot first goes to where a leader arm is',
+        low=0.01,
+        high=1.0,
+    )
+    exploding_ratio: float = parameter(
+        10.0, 'A chunk that asks for so many times the speed allowed is refused', low=1.0
     )
     seam_blend_s: float = parameter(
         0.15, 'Shortest time in which the motion passes to a new chunk [s]', low=0.0, high=2.0

@@ -1,34 +1,33 @@
-"""Executes the action chunks of one robot, one command per control period."""
+"""Executes action chunks and a person's wishes on one robot, one command per control period."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 
 import numpy as np
 from univla_core.action_chunk import ActionChunk
 from univla_core.embodiment import Embodiment
 
-from univla_control.chunk_intake import Refusal
-from univla_control.chunk_intake import refuse_content
-from univla_control.chunk_intake import refuse_now
-from univla_control.chunk_intake import refuse_order
-from univla_control.chunk_intake import refuse_timing
-from univla_control.chunk_plan import ChunkPlan
+from univla_control.chunk_inbox import ChunkInbox
+from univla_control.chunk_plan import plan_facts
 from univla_control.command import Command
 from univla_control.command import ControllerStatus
 from univla_control.command import Mode
 from univla_control.config import ControlConfig
+from univla_control.health import Fault
+from univla_control.modes import Decision
+from univla_control.modes import Modes
 from univla_control.mover import Mover
 from univla_control.origin import Origin
-from univla_control.watch import Fault
+from univla_control.rest import Rest
+from univla_control.teleop import Teleop
 from univla_control.watch import Watch
 
 _NAN = float('nan')
 
 
 class ChunkController:
-    """Turns action chunks into commands that respect every limit of one robot.
+    """Turns action chunks and teleoperation into commands that respect every limit of one robot.
 
     Pure and single-threaded: the owner passes the time [s] with every call and calls `step` once
     per control period. Nothing here raises on bad input; it is dropped, counted and named.
@@ -36,6 +35,11 @@ class ChunkController:
     Args:
         embodiment: The robot.
         config: Parameters.
+
+    Attributes:
+        modes: Modes, emergency stop and who is in control.
+        teleop: What a person asks for.
+        watch: Joint states, clock and heartbeats.
     """
 
     def __init__(self, embodiment: Embodiment, config: ControlConfig) -> None:
@@ -43,16 +47,17 @@ class ChunkController:
         self._period = 1.0 / config.control_rate_hz
         self._arm = embodiment.kind == 'arm'
         self._origin = Origin(config)
-        self._mover = Mover(embodiment, config, self._origin.asked)
-        self._watch = Watch(embodiment, config, self._forget)
-        self._mode = Mode.IDLE
-        self._instruction: str | None = None
-        self._plan: ChunkPlan | None = None
+        self._mover = Mover(embodiment, config, self._origin.asked, embodiment.limits)
+        self._rest = Rest(config)
+        self.watch = Watch(embodiment, config, self._forget)
+        self.teleop = Teleop(embodiment, config)
+        self.modes = Modes(config, self.teleop, self.watch)
+        self._inbox = ChunkInbox(embodiment, config, self._origin, self.watch)
         self._anchored = False
-        self._source, self._fault = 'none', Fault()
+        self._decision = Decision('none')
+        self._fault = Fault()
         self._chain_latency = _NAN
-        self._sent = self._received = self._reanchored = 0
-        self._dropped: Counter[str] = Counter()
+        self._sent = self._reanchored = 0
 
     # --- inputs -----------------------------------------------------------------------------
 
@@ -70,7 +75,7 @@ class ChunkController:
             Why it was ignored, or None.
         """
         positions = np.array(positions, dtype=float)
-        ignored = self._watch.on_joint_state(time, positions)
+        ignored = self.watch.on_joint_state(time, positions)
         if ignored is not None:
             return ignored
         self._origin.measured.add(time, positions)
@@ -83,55 +88,31 @@ class ChunkController:
         Returns:
             Why it was dropped (`reason: text`, counted by reason), or None when it is adopted.
         """
-        self._received += 1
-        refusal = self._refusal(chunk, time)
-        if refusal is not None:
-            self._dropped[refusal.reason] += 1
-            return str(refusal)
-        return None
-
-    def _refusal(self, chunk: ActionChunk, time: float) -> Refusal | None:
-        """Adopt the chunk, or say why not."""
-        present = self._plan.chunk if self._plan else None
-        refusal = (
-            refuse_now(chunk, self._mode, self._watch.joint_time, self._instruction)
-            or refuse_content(chunk, self._embodiment, self._config)
-            or refuse_timing(chunk, time, self._config)
-            or refuse_order(chunk, present)
-        )
-        if refusal is not None:
-            return refusal
-        newest = self._watch.joints
-        assert newest is not None
-        origin = self._origin.of(chunk, newest) if self._arm else newest
-        if origin is None:
-            return Refusal('before_history', f'no joint state at {chunk.stamp:.3f} s is kept')
-        self._plan = ChunkPlan(chunk, self._embodiment, self._config, origin, time)
-        self._watch.hear(time)
-        self._chain_latency = _NAN
-        return None
+        person = self.teleop.active(time) == 'latent_code'
+        refused = self._inbox.take(chunk, time, self.modes.mode, person)
+        if refused is None:
+            self._chain_latency = _NAN
+        return refused
 
     def _forget(self) -> None:
         self._origin.reset()
-        self._plan = None
+        self._inbox.plan = None
 
     def set_instruction(self, instruction: str, time: float) -> None:
         """Change the task in words; chunks planned for another one are dropped from now on."""
-        self._instruction = instruction
-        if self._plan is not None and self._plan.chunk.instruction != instruction:
-            self._plan = None
-            self._watch.hear(time)
+        self._inbox.set_instruction(instruction, time)
 
     # --- mode -------------------------------------------------------------------------------
 
     def activate(self, time: float, mode: Mode = Mode.POLICY) -> None:
         """Begin to command; the first command is the robot's own pose at rest."""
         self._anchored = False
-        self._watch.last_time = None
+        self.watch.last_time = None
         self._mover.reset()
-        self._sent = self._received = self._reanchored = 0
-        self._dropped.clear()
-        self.set_mode(mode, time)
+        self._sent = self._reanchored = 0
+        self._inbox.reset()
+        self.teleop.forget()
+        self.set_mode(Mode.ESTOP if self.modes.estop_reason else mode, time)
 
     def deactivate(self, time: float) -> Command | None:
         """Fall silent. Returns the safe command to be said last: stay here, zero twist.
@@ -140,28 +121,47 @@ class ChunkController:
         keeps stepping until `at_rest`.
         """
         last = None
-        if self._anchored and self._mode is not Mode.IDLE:
+        if self._anchored and self.modes.mode is not Mode.IDLE:
             self._mover.stand()
-            self._source = 'hold'
-            last = self._mover.command(time, self._source, None)
+            last = self._mover.command(time, 'hold', None)
         self.set_mode(Mode.IDLE, time)
-        self._anchored = False
+        self._anchored, self._decision = False, Decision('none')
         return last
 
-    def set_mode(self, mode: Mode, time: float) -> None:
-        """Ask for IDLE (no commands at all), POLICY or HOLD."""
-        if mode is Mode.IDLE:
-            self._source, self._anchored = 'none', False
-        if mode is not Mode.POLICY:
-            self._plan = None
-        elif self._mode is not Mode.POLICY:
-            self._watch.hear(time)
-        self._mode = mode
+    def set_mode(self, mode: Mode, time: float, reason: str = '') -> str | None:
+        """Ask for another mode: POLICY, TELEOP, HOLD, ESTOP, or no commands once at rest (IDLE).
+
+        Returns:
+            Why it was refused, or None.
+        """
+        refused = self.modes.ask(mode, time, reason)
+        if refused is None and mode is not Mode.POLICY:
+            self._inbox.plan = None
+        return refused
+
+    def reset_estop(self) -> str | None:
+        """End a latched emergency stop; the robot holds. Returns why not, or None."""
+        return self.modes.reset()
 
     @property
     def mode(self) -> Mode:
         """What the operator asked for."""
-        return self._mode
+        return self.modes.mode
+
+    @property
+    def source(self) -> str:
+        """Who the last command came from."""
+        return self._decision.source
+
+    @property
+    def fault(self) -> Fault:
+        """What was wrong at the last tick."""
+        return self._fault
+
+    @property
+    def chunk_sequence(self) -> int:
+        """Number of the chunk being executed, 0 if none."""
+        return self._decision.plan.chunk.sequence if self._decision.plan else 0
 
     @property
     def at_rest(self) -> bool:
@@ -172,21 +172,27 @@ class ChunkController:
 
     def step(self, time: float) -> Command | None:
         """The command of this period, or None while idle or before a fresh joint state."""
-        elapsed = self._watch.tick(time)
+        elapsed = self.watch.tick(time)
         self._fault = Fault()
-        if self._mode is Mode.IDLE:
+        if self.modes.mode is Mode.IDLE and (not self._anchored or self._mover.at_rest):
+            self._anchored, self._decision = False, Decision('none')
             return None
         was_anchored = self._anchored
         reanchored = self._anchor(time)
+        self._decision = self.modes.decide(time, self._inbox.plan)
+        self._fault = self._decision.fault
         if not self._anchored:
-            self._fault = self._find_fault(time)
+            self._decision = Decision('none', fault=self._fault)
             return None
-        plan = self._executable(time) if was_anchored else None
-        self._source = 'policy' if plan else 'hold'
+        if not was_anchored:
+            self._decision = Decision('hold', fault=self._fault)
+        plan = self._decision.plan
+        if self._inbox.plan is not None and plan is None:
+            self._inbox.plan.joined = False
         if elapsed > 0.0:
-            self._move(time, self._tick_length(elapsed), plan)
+            self._move(time, self._tick_length(elapsed))
         self._sent += 1
-        return self._mover.command(time, self._source, plan, reanchored)
+        return self._mover.command(time, self._decision.source, plan, reanchored)
 
     def _tick_length(self, elapsed: float) -> float:
         """How far the motion goes on in this tick [s].
@@ -199,74 +205,70 @@ class ChunkController:
 
     def _anchor(self, time: float) -> bool:
         """Start from the measured joints; again if the arm is found elsewhere at rest."""
-        joints = self._watch.joints
-        if not self._anchored and self._watch.fresh(time):
+        joints = self.watch.joints
+        if not self._anchored and self.watch.fresh(time):
             if self._arm:
                 assert joints is not None
                 self._mover.place(joints)
             self._mover.gripper.reset()
+            self._rest.leave()
             self._anchored = True
             return False
         if not (self._anchored and self._arm):
             return False
-        resting = self._source == 'hold' and self._mover.at_rest
-        if not self._watch.found_elsewhere(time, self._mover.positions, resting):
+        resting = self._decision.source == 'hold' and self._mover.at_rest
+        if not self.watch.found_elsewhere(time, self._mover.positions, resting):
             return False
         assert joints is not None
         self._mover.place(joints)
         self._reanchored += 1
         return True
 
-    def _executable(self, time: float) -> ChunkPlan | None:
-        """The plan to execute in this tick, None to hold; names the fault, if any."""
-        self._fault = self._find_fault(time)
-        plan = self._plan if self._mode is Mode.POLICY and not self._fault.name else None
-        if self._plan is not None and plan is None:
-            self._plan.joined = False
-        return plan
-
-    def _find_fault(self, time: float) -> Fault:
-        end = self._plan.chunk.end if self._plan else -math.inf
-        return self._watch.fault(time, end if self._mode is Mode.POLICY else None)
-
-    def _move(self, time: float, dt: float, plan: ChunkPlan | None) -> None:
-        if plan is not None and math.isnan(self._chain_latency):
-            self._chain_latency = time - plan.chunk.stamp
-        obstacle = self._mover.move(time, dt, plan)
-        if obstacle.name:
+    def _move(self, time: float, dt: float) -> None:
+        who = self._decision
+        if who.source == 'hold':
+            self._mover.hold(time, dt, self._resting_place(time))
+            return
+        self._rest.leave()
+        if who.plan is None:
+            ask = self.teleop.ask(who.input)
+            self._mover.teleoperate(time, dt, ask, self.teleop.opening)
+            return
+        if math.isnan(self._chain_latency):
+            self._chain_latency = time - who.plan.chunk.stamp
+        obstacle = self._mover.execute(time, dt, who.plan)
+        if obstacle.name and not self._fault.name:
             self._fault = obstacle
+
+    def _resting_place(self, time: float) -> np.ndarray | None:
+        """Measured joints (n,) [rad] that an arm holds, None while it comes to rest."""
+        measured = self.watch.joints if self._arm and self.watch.fresh(time) else None
+        return self._rest.place(time, self._mover.positions, self._mover.at_rest, measured)
 
     # --- report -----------------------------------------------------------------------------
 
     def status(self, time: float | None = None) -> ControllerStatus:
         """How the controller is doing, with ages at `time` (default: of the last tick)."""
-        watch = self._watch
-        now = time if time is not None else (watch.last_time or 0.0)
-        plan = self._plan if self._source == 'policy' else None
-        chunk = plan.chunk if plan else None
+        now = time if time is not None else (self.watch.last_time or 0.0)
+        use, limit = self._mover.largest_use
         return ControllerStatus(
-            mode=self._mode,
-            source=self._source,
+            mode=self.modes.mode,
+            source=self._decision.source,
             fault=self._fault.name,
             fault_reason=self._fault.text,
+            estop_reason=self.modes.estop_reason,
+            teleop_input=self.teleop.active(now),
             robot=self._embodiment.name,
-            instruction=chunk.instruction if chunk else '',
-            chunk_sequence=chunk.sequence if chunk else 0,
-            latent_sequence=chunk.latent_sequence if chunk else 0,
-            chunk_step=plan.row(now) if plan else -1,
-            observation_age=now - chunk.stamp if chunk else _NAN,
-            chunk_age=now - plan.received if plan else _NAN,
-            joint_state_age=_NAN if watch.joint_time is None else now - watch.joint_time,
-            plan_latency=chunk.plan_stop - chunk.plan_start if chunk else _NAN,
-            decode_latency=chunk.decode_stop - chunk.plan_stop if chunk else _NAN,
             chain_latency=self._chain_latency,
-            control_rate=1.0 / watch.interval if watch.interval > 0.0 else _NAN,
-            limit_use=self._mover.limit_use,
+            limit_use=use,
+            limit_name=limit,
+            held_back=self._mover.held_back,
             commands_sent=self._sent,
-            chunks_received=self._received,
-            chunks_dropped=sum(self._dropped.values()),
-            dropped=dict(self._dropped),
-            clock_jumps=watch.jumps,
+            chunks_received=self._inbox.received,
+            chunks_dropped=sum(self._inbox.dropped.values()),
+            dropped=dict(self._inbox.dropped),
             reanchored=self._reanchored,
             braked=self._mover.braked,
+            **plan_facts(self._decision.plan, now),
+            **self.watch.facts(now),
         )

@@ -3,36 +3,48 @@
 from __future__ import annotations
 
 import numpy as np
+from univla_core.embodiment import AxisLimits
 from univla_core.embodiment import Embodiment
 
 from univla_control.chunk_plan import ChunkPlan
 from univla_control.command import Command
 from univla_control.config import ControlConfig
 from univla_control.gripper_track import GripperTrack
+from univla_control.health import Fault
 from univla_control.joint_history import JointHistory
 from univla_control.limiter import JointLimiter
 from univla_control.limiter import TwistLimiter
 from univla_control.limiter import look_ahead
 from univla_control.reference import Motion
-from univla_control.watch import Fault
+from univla_control.teleop import Ask
+from univla_control.teleop import TwistAsk
+from univla_control.teleop_motion import TeleopMotion
 
 
 class Mover:
-    """Holds what was commanded last and spends each tick on the way to what is planned.
+    """Holds what was commanded last and spends each tick on the way to what is asked for.
 
     Args:
         embodiment: The robot.
         config: Parameters.
-        asked: Takes in the joint angles that the plans ask for.
+        asked: Takes in the joint angles that are asked for.
+        limits: Limits to begin with.
     """
 
-    def __init__(self, embodiment: Embodiment, config: ControlConfig, asked: JointHistory) -> None:
-        self._limits, self._asked = embodiment.limits, asked
+    def __init__(
+        self,
+        embodiment: Embodiment,
+        config: ControlConfig,
+        asked: JointHistory,
+        limits: AxisLimits,
+    ) -> None:
+        self._limits, self._asked = limits, asked
         self._arm = embodiment.kind == 'arm'
-        ahead = config.look_ahead_s or look_ahead(embodiment.limits)
-        self._joints = JointLimiter(embodiment.limits, ahead)
-        self._twist = TwistLimiter(embodiment.limits)
+        ahead = config.look_ahead_s or look_ahead(limits)
+        self._joints = JointLimiter(limits, ahead)
+        self._twist = TwistLimiter(limits)
         self._following: Motion | None = None
+        self._teleop = TeleopMotion(embodiment, config) if self._arm else None
         self.gripper = GripperTrack(embodiment.gripper)
 
     @property
@@ -46,9 +58,14 @@ class Mover:
         return self._joints.at_rest if self._arm else self._twist.at_rest
 
     @property
-    def limit_use(self) -> float:
-        """Largest share of a limit in use."""
-        return (self._joints if self._arm else self._twist).use()
+    def largest_use(self) -> tuple[float, str]:
+        """Largest share of a limit in use, and which."""
+        return (self._joints if self._arm else self._twist).use(), ''
+
+    @property
+    def held_back(self) -> str:
+        """Bound that held the last command back, empty if none did."""
+        return ''
 
     @property
     def braked(self) -> int:
@@ -57,35 +74,72 @@ class Mover:
 
     def reset(self) -> None:
         """Forget the motion before; the joints are told with `place`."""
-        self._following = None
+        self._leave()
         self._twist.reset()
         self._asked.reset()
 
     def place(self, joints: np.ndarray) -> None:
         """Stand at the joint angles (n,) [rad] of an arm."""
         self._joints.reset(joints)
+        self._leave()
 
     def stand(self) -> None:
         """Stand still at once, where the commands are."""
         self._joints.reset(self._joints.positions)
         self._twist.reset()
+        self._leave()
 
-    def move(self, time: float, dt: float, plan: ChunkPlan | None) -> Fault:
-        """Go on for `dt` [s] until `time` [s]; without a plan, come to rest.
+    def _leave(self) -> None:
+        self._following = None
+        if self._teleop is not None:
+            self._teleop.reset()
+
+    # --- what a tick is spent on ------------------------------------------------------------
+
+    def hold(self, time: float, dt: float, joints: np.ndarray | None = None) -> None:
+        """Spend `dt` [s] on coming to rest, or on going to rest at joint angles (n,) [rad]."""
+        self._leave()
+        self.gripper.move(dt, None)
+        if not self._arm:
+            self._twist.follow(dt, np.zeros(2))
+            return
+        if joints is None or self._arrived(joints):
+            self._joints.brake(dt)
+        else:
+            still = np.zeros_like(joints)
+            self._joints.follow(dt, joints, still, still)
+        self._asked.add(time + self._joints.look_ahead_s, self._joints.positions)
+
+    def _arrived(self, joints: np.ndarray) -> bool:
+        limiter = self._joints
+        near = np.abs(joints - limiter.positions) < 1e-3
+        return bool(near.all() and (np.abs(limiter.velocities) < 1e-2).all())
+
+    def teleoperate(self, time: float, dt: float, ask: Ask, opening: float | None) -> None:
+        """Spend `dt` [s] until `time` [s] on what a person asks for."""
+        self._following = None
+        self.gripper.move(dt, opening)
+        if self._teleop is None:
+            twist = ask.twist if isinstance(ask, TwistAsk) else np.zeros(2)
+            self._twist.follow(dt, twist)
+            return
+        reference = self._teleop.follow(time, dt, ask, self._joints, self._limits)
+        self._asked.add(time + self._joints.look_ahead_s, reference[0])
+        self._joints.follow(dt, *reference)
+
+    def execute(self, time: float, dt: float, plan: ChunkPlan) -> Fault:
+        """Spend `dt` [s] until `time` [s] on a plan.
 
         Returns:
             Why the plan cannot be fulfilled, an empty fault if it can.
         """
-        if plan is None:
-            self._following = None
-        self.gripper.move(dt, plan.opening(time) if plan else None)
-        if not self._arm:
-            twist = plan.twist.sample(time) if plan and plan.twist else np.zeros(2)
-            self._twist.follow(dt, twist)
-        elif plan is None or plan.motion is None:
-            self._joints.brake(dt)
-        else:
+        if self._teleop is not None:
+            self._teleop.reset()
+        self.gripper.move(dt, plan.opening(time))
+        if plan.motion is not None:
             return self._follow(time, dt, plan, plan.motion)
+        if plan.twist is not None:
+            self._twist.follow(dt, plan.twist.sample(time))
         return Fault()
 
     def _follow(self, time: float, dt: float, plan: ChunkPlan, motion: Motion) -> Fault:
@@ -124,8 +178,9 @@ class Mover:
             gripper_opening=self.gripper.opening,
             twist=None if arm else (float(twist[0]), float(twist[1])),
             source=source,
-            limit_use=self.limit_use,
+            limit_use=self.largest_use[0],
             chunk_sequence=plan.chunk.sequence if plan else 0,
             chunk_step=plan.row(time) if plan else -1,
             reanchored=reanchored,
+            held_back=self.held_back,
         )

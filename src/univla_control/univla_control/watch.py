@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from univla_core.embodiment import Embodiment
 
 from univla_control.config import ControlConfig
+from univla_control.health import Fault
+from univla_control.health import Heartbeats
 
 # A joint state older than the one before by so much [s] means that the clock was set back.
 _CLOCK_JUMP_S = 0.5
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Why the robot does not do what was planned.
-
-    Attributes:
-        name: Short name, empty if nothing is wrong.
-        text: What is wrong and what to do, in words.
-    """
-
-    name: str = ''
-    text: str = ''
 
 
 class Watch:
@@ -34,14 +23,17 @@ class Watch:
     Args:
         embodiment: The robot.
         config: Time limits.
-        forget: Called when time ran backwards: nothing stamped before can be placed any more.
+        forget: Called when the clock jumped: nothing stamped before can be placed any more.
 
     Attributes:
         joint_time: Stamp of the newest joint state [s], None before one or after a clock jump.
         joints: Its angles (n,) [rad]; they outlive a clock jump.
         last_time: Time of the last tick [s].
         interval: Mean time between ticks [s], NaN before there are two.
-        jumps: How often time ran backwards.
+        slack: How much later than due the last tick came [s]: nobody was listening then.
+        jumps: How often the clock jumped.
+        heartbeats: Whether policy and decoder live.
+        outside: What the owner found that forbids any motion.
     """
 
     def __init__(
@@ -53,7 +45,12 @@ class Watch:
         self.joints: np.ndarray | None = None
         self.last_time: float | None = None
         self.interval = float('nan')
+        self.slack = 0.0
         self.jumps = 0
+        self.heartbeats = Heartbeats(config.heartbeat_timeout_s)
+        self.outside = Fault()
+        self._bad_joints = Fault()
+        self._bad_chunk = Fault()
         self._jumped = False
         self._quiet_since = 0.0
         self._apart_since: float | None = None
@@ -77,8 +74,21 @@ class Watch:
             self._on_clock_jump(time)
             self.last_time = None
         self.joint_time, self.joints = time, positions
-        self._jumped = False
+        self._jumped, self._bad_joints = False, Fault()
         return None
+
+    def on_bad_joint_state(self, text: str) -> None:
+        """A joint state came that cannot be used; until a good one comes the robot holds."""
+        self._bad_joints = Fault('bad_joint_state', text)
+
+    def on_chunk(self, time: float) -> None:
+        """A chunk was adopted at `time` [s]."""
+        self._bad_chunk = Fault()
+        self.hear(time)
+
+    def on_broken_chunk(self, text: str) -> None:
+        """A chunk came that speaks of a broken sender; until a good one comes the robot holds."""
+        self._bad_chunk = Fault('bad_chunk', text)
 
     def hear(self, time: float) -> None:
         """The silence of the policy counts from now on."""
@@ -88,13 +98,14 @@ class Watch:
 
     def tick(self, time: float) -> float:
         """Time since the last tick [s]; one period if there was none or the clock jumped."""
-        last, self.last_time = self.last_time, time
+        last, self.last_time, self.slack = self.last_time, time, 0.0
         if last is None:
             return self._period
         elapsed = time - last
-        if elapsed < 0.0:
+        if elapsed < 0.0 or elapsed > self._config.clock_jump_s:
             self._on_clock_jump(time)
             return self._period
+        self.slack = max(0.0, elapsed - self._period)
         if elapsed > 0.0:
             old = self.interval
             self.interval = elapsed if math.isnan(old) else old + 0.05 * (elapsed - old)
@@ -105,6 +116,7 @@ class Watch:
         self._jumped = True
         self.joint_time, self._apart_since = None, None
         self.last_time = self._quiet_since = time
+        self.heartbeats.excuse(time)
         self._forget()
 
     def joint_age(self, time: float) -> float:
@@ -113,27 +125,45 @@ class Watch:
 
     def fresh(self, time: float) -> bool:
         """Whether the joints are known well enough to move."""
-        return self.joint_age(time) <= self._config.joint_state_timeout_s
+        return self.joint_age(time) <= self._config.joint_state_timeout_s + self.slack
+
+    def facts(self, time: float) -> dict[str, Any]:
+        """Fields of `ControllerStatus` about clock and joint states at `time` [s]."""
+        return {
+            'joint_state_age': math.nan if self.joint_time is None else time - self.joint_time,
+            'control_rate': 1.0 / self.interval if self.interval > 0.0 else math.nan,
+            'clock_jumps': self.jumps,
+        }
 
     # --- what is wrong ----------------------------------------------------------------------
 
-    def fault(self, time: float, planned_until: float | None) -> Fault:
-        """What forbids to execute a plan at `time`.
+    def robot_fault(self, time: float) -> Fault:
+        """What forbids any motion at `time` [s], whoever asks for it."""
+        if self._jumped:
+            return Fault(
+                'clock_jump', 'the clock jumped; holding until a joint state with new time arrives'
+            )
+        for fault in (self.outside, self._bad_joints):
+            if fault.name:
+                return fault
+        if not self.fresh(time):
+            return Fault('stale_joint_state', self._stale(self.joint_age(time)))
+        return Fault()
+
+    def chain_fault(self, time: float, planned_until: float) -> Fault:
+        """What forbids to execute the policy's plan at `time` [s].
 
         Args:
             time: Time of the tick [s].
-            planned_until: End of the plan at hand [s], -inf without one, None if none is due.
+            planned_until: End of the plan at hand [s], -inf without one.
         """
-        if self._jumped:
-            return Fault(
-                'clock_jump',
-                'time ran backwards; holding until a joint state with new time arrives',
-            )
-        if not self.fresh(time):
-            return Fault('stale_joint_state', self._stale(self.joint_age(time)))
+        fault = self.heartbeats.fault(time, self.slack)
+        if fault.name:
+            return fault
+        if self._bad_chunk.name:
+            return self._bad_chunk
         silence = self._config.chunk_timeout_s
-        due = planned_until is not None and time > planned_until
-        if due and time - self._quiet_since > silence:
+        if time > planned_until and time - self._quiet_since > silence:
             return Fault(
                 'no_chunk', f'no usable chunk for more than {silence} s; check policy and decoder'
             )

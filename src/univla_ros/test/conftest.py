@@ -13,7 +13,33 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+from univla_ros.qos import SENSOR
 from univla_ros.suite_node import SuiteNode
+
+from univla_msgs.msg import Heartbeat
+
+
+class ChainStub:
+    """Signs of life of a policy and a decoder that the test itself stands for.
+
+    Attributes:
+        said: Heartbeat of `policy` and of `decoder`; None falls silent.
+    """
+
+    def __init__(self, rig: Rig, robot: str) -> None:
+        self.said: dict[str, Heartbeat | None] = {
+            node: Heartbeat(healthy=True) for node in ('policy', 'decoder')
+        }
+        self._publishers = {
+            node: rig.probe.create_publisher(Heartbeat, f'/{robot}/{node}/heartbeat', SENSOR)
+            for node in self.said
+        }
+        rig.probe.create_timer(0.02, self._beat)
+
+    def _beat(self) -> None:
+        for node, said in self.said.items():
+            if said is not None:
+                self._publishers[node].publish(said)
 
 
 class Rig:
@@ -57,6 +83,10 @@ class Rig:
         publisher = self.probe.create_publisher(kind, topic, qos)
         assert self.until(publisher.get_subscription_count), f'nobody listens on {topic}'
         return publisher
+
+    def chain(self, robot: str) -> ChainStub:
+        """Heartbeats in the place of policy and decoder, healthy until told otherwise."""
+        return ChainStub(self, robot)
 
     def until(self, condition: Callable[[], Any], timeout_s: float = 10.0) -> bool:
         """Spin until the condition holds; false when it never did."""

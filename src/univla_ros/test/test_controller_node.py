@@ -32,6 +32,7 @@ def arm(rig):
             self.states = rig.record(ControlState, '/widowx/control_state', STATUS)
             self.commands = rig.record(JointGroupCommand, GROUP)
             self.node = rig.add(ControllerNode, 'widowx')
+            self.chain = rig.chain('widowx')
             self.chunks = rig.publisher(ActionChunkMsg, '/widowx/action_chunk', PLAN)
             assert rig.until(lambda: self.commands), 'no command came'
             self.sequence = 0

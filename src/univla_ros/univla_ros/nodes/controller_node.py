@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import array
 import dataclasses
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from std_msgs.msg import String
@@ -14,6 +14,8 @@ from univla_control.command import Command
 from univla_control.command import Mode
 from univla_control.config import ControlConfig
 from univla_control.controller import ChunkController
+from univla_control.health import CHAIN
+from univla_control.health import Fault
 from univla_core.embodiment import Embodiment
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import ActionError
@@ -22,23 +24,25 @@ from univla_core.parameters import parameter
 
 from univla_msgs.msg import ActionChunk as ActionChunkMsg
 from univla_msgs.msg import ControlState
-from univla_msgs.srv import SetMode
+from univla_msgs.msg import Heartbeat
+from univla_ros.control_report import control_state_to_msg
+from univla_ros.control_report import report_controller
 from univla_ros.conversions import action_chunk_from_msg
-from univla_ros.conversions import header_to_msg
 from univla_ros.diagnostics import ERROR
 from univla_ros.diagnostics import OK
 from univla_ros.diagnostics import STALE
 from univla_ros.diagnostics import WARN
 from univla_ros.drivers import load_driver
+from univla_ros.operator_inputs import OperatorInputs
+from univla_ros.operator_services import OperatorServices
 from univla_ros.qos import EVENT
 from univla_ros.qos import PLAN
+from univla_ros.qos import SENSOR
 from univla_ros.qos import STATUS
 from univla_ros.robot_state import RobotState
 from univla_ros.robot_state import RobotStateSource
 from univla_ros.suite_node import SuiteNode
 from univla_ros.suite_node import run
-
-_MODES = {mode.name.lower(): mode for mode in Mode}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,15 +53,32 @@ class ControllerConfig(ControlConfig):
     driver_namespace: str = parameter(
         '', "Namespace of the robot driver's topics; empty takes the robot's YAML"
     )
-    initial_mode: str = parameter('policy', 'Mode on activation', choices=tuple(_MODES))
-    state_rate_hz: float = parameter(20.0, 'Rate of control_state [Hz]', low=1.0, high=200.0)
+    initial_mode: str = parameter(
+        'policy', 'Mode on activation', choices=('idle', 'policy', 'teleop', 'hold')
+    )
+    state_rate_hz: float = parameter(
+        20.0,
+        'Rate of control_state [Hz]; changes of mode, source and fault are told at once',
+        low=1.0,
+        high=200.0,
+    )
     realtime_priority: int = parameter(
         20, 'SCHED_FIFO priority asked for; 0 stays at normal priority', low=0, high=99
     )
+    estop_lock_timeout_s: float = parameter(
+        0.0,
+        'Silence of estop_lock that stops the robot [s]; 0 does not require a lock',
+        low=0.0,
+        high=60.0,
+    )
+    joy_mapping: str = parameter('xbox', 'Gamepad: a file in config/teleop, or the path of one')
+    joy_speed_mps: float = parameter(0.15, 'Speed at full stick [m/s]', low=0.001, high=1.0)
+    joy_rotation_radps: float = parameter(0.8, 'Turning at full stick [rad/s]', low=0.01, high=3.0)
+    joy_frame: str = parameter('base', 'Axes of the sticks', choices=('base', 'tool'))
 
 
 class ControllerNode(SuiteNode):
-    """Subscribes to `action_chunk` and the robot's state, publishes driver commands.
+    """Subscribes to `action_chunk`, the robot's state and a person's inputs; drives the robot.
 
     One timer at `control_rate_hz` asks the chunk controller for the next command and sends it.
     """
@@ -72,8 +93,8 @@ class ControllerNode(SuiteNode):
         self._bad_chunks = 0
         self._bad_states = 0
         self._other_publishers: list[str] = []
-        self._opening: float | None = None
-        self._reported_chunk = 0
+        self._reported: tuple[Any, ...] = ()
+        self.measured_opening: float | None = None
         self.commands = 0
         self.diagnostics.before_publish = self._report
 
@@ -94,11 +115,18 @@ class ControllerNode(SuiteNode):
             ControlState, 'control_state', STATUS
         )
         self._source = RobotStateSource(self, self._embodiment, self._on_state, self._on_bad_state)
+        self._operator = OperatorInputs(self, self._embodiment, self._controller, self.config)
         self._entities = [
             self.create_subscription(ActionChunkMsg, 'action_chunk', self._on_chunk, PLAN),
             self.create_subscription(String, 'instruction', self._on_instruction, EVENT),
+            *(
+                self.create_subscription(
+                    Heartbeat, f'{node}/heartbeat', partial(self._on_heartbeat, node), SENSOR
+                )
+                for node in CHAIN
+            ),
         ]
-        self._service = self.create_service(SetMode, 'set_mode', self._on_set_mode)
+        self._services_of_operator = OperatorServices(self, self._controller)
 
     def activate(self) -> None:
         """Prepare the driver and start the control loop.
@@ -108,11 +136,11 @@ class ControllerNode(SuiteNode):
         """
         self._refuse_other_publishers()
         self._driver.activate(self._period_s)
-        self._controller.activate(self.now(), _MODES[self.config.initial_mode])
+        self._controller.activate(self.now(), Mode[self.config.initial_mode.upper()])
         self._own_timers = [
             self.create_timer(self._period_s, self._tick),
             self.create_timer(1.0 / self.config.state_rate_hz, self._publish_state),
-            self.create_timer(0.5, self._look_for_other_publishers),
+            self.create_timer(0.05, self._look_around),
         ]
 
     def deactivate(self) -> None:
@@ -122,17 +150,18 @@ class ControllerNode(SuiteNode):
         self._brake()
         command = self._controller.deactivate(self.now())
         if command is not None and not self._driver.waiting_for and not self._other_publishers:
-            self._driver.send(command, self._opening)
+            self._driver.send(command, self.measured_opening)
         self._driver.deactivate()
         self._publish_state()
 
     def cleanup(self) -> None:
-        """Release driver, subscriptions and service."""
+        """Release driver, subscriptions and services."""
         self._driver.close()
         self._source.close()
+        self._operator.close()
         for subscription in self._entities:
             self.destroy_subscription(subscription)
-        self.destroy_service(self._service)
+        self._services_of_operator.close()
         self.destroy_lifecycle_publisher(self._state_publisher)
 
     def _tick(self) -> None:
@@ -140,20 +169,25 @@ class ControllerNode(SuiteNode):
         if now - self._last_tick < 0.5 * self._period_s:
             return  # a timer that catches up: commands stay a period apart
         self._last_tick = now
-        if self._driver.waiting_for or self._other_publishers:
+        if self._driver.waiting_for or (self._other_publishers and self._at_rest_or_arm()):
             self._held_back = True
             return
         if self._held_back:  # the robot may be anywhere now: begin at its measured pose
             self._held_back = False
             self._controller.activate(self.now(), self._controller.mode)
         command = self._controller.step(self.now())
-        if command is None:
-            return
-        self._driver.send(command, self._opening)
-        self._command = command
-        self.commands += 1
-        if command.chunk_sequence != self._reported_chunk:
+        if command is not None:
+            self._driver.send(command, self.measured_opening)
+            self._command = command
+            self.commands += 1
+        status = self._controller
+        present = (status.mode, status.source, status.fault.name, status.chunk_sequence)
+        if present != self._reported:
             self._publish_state()
+
+    def _at_rest_or_arm(self) -> bool:
+        """An arm stops where it was told to be last; a base must be told to stop."""
+        return self._embodiment.kind == 'arm' or self._controller.at_rest
 
     def _brake(self, patience_s: float = 2.0) -> None:
         self._controller.set_mode(Mode.HOLD, self.now())
@@ -165,14 +199,19 @@ class ControllerNode(SuiteNode):
 
     def _on_state(self, state: RobotState) -> None:
         if state.opening is not None:
-            self._opening = state.opening
+            self.measured_opening = state.opening
         if self.is_active:
             stamp = state.stamp if state.stamp > 0.0 else self.now()
-            self._controller.on_joint_state(stamp, state.axes, self._opening)
+            self._controller.on_joint_state(stamp, state.axes, self.measured_opening)
 
     def _on_bad_state(self, reason: str) -> None:
         self._bad_states += 1
+        self._controller.watch.on_bad_joint_state(reason)
         self.warn(reason)
+
+    def _on_heartbeat(self, node: str, msg: Heartbeat) -> None:
+        fault = Fault() if msg.healthy else Fault(msg.fault or f'{node}_fault', msg.reason)
+        self._controller.watch.heartbeats.hear(node, self.now(), fault)
 
     def _on_chunk(self, msg: ActionChunkMsg) -> None:
         if not self.is_active:
@@ -191,18 +230,6 @@ class ControllerNode(SuiteNode):
         if msg.data.strip():
             self._controller.set_instruction(msg.data, self.now())
 
-    def _on_set_mode(self, request: SetMode.Request, response: SetMode.Response) -> Any:
-        if request.mode not in list(Mode):
-            known = ', '.join(f'{mode.value} {mode.name}' for mode in Mode)
-            response.message = f'mode {request.mode} is not one of {known}'
-        else:
-            mode = Mode(request.mode)
-            self._controller.set_mode(mode, self.now())
-            self.get_logger().info(f'{mode.name}, asked for by {request.reason or "a client"}')
-            response.accepted = True
-        response.mode = int(self._controller.mode)
-        return response
-
     def _refuse_other_publishers(self) -> None:
         others = self._driver.other_publishers()
         if others:
@@ -211,75 +238,60 @@ class ControllerNode(SuiteNode):
                 'would pull the robot to and fro'
             )
 
-    def _look_for_other_publishers(self) -> None:
-        """Stop sending while someone else commands the robot; resume from the measured pose."""
+    def _look_around(self) -> None:
+        """Stop while someone else commands the robot; resume from the measured pose."""
+        self._operator.check_lock()
         crowded = any(self.count_publishers(topic) > 1 for topic in self._driver.command_topics)
         others = self._driver.other_publishers() if crowded else []
         if others and not self._other_publishers:
             self.get_logger().error(
                 f'{", ".join(others)} commands the robot too; holding until it stops'
             )
+        changed = others != self._other_publishers
         self._other_publishers = others
+        text = f'{", ".join(others)} commands the robot too; stop it'
+        self._controller.watch.outside = Fault('second_publisher', text) if others else Fault()
+        if changed:
+            self._publish_state()
 
     def _publish_state(self) -> None:
-        status = self._controller.status(self.now())
-        self._reported_chunk = status.chunk_sequence
-        msg = ControlState(
-            header=header_to_msg(self.now()),
-            mode=int(status.mode),
-            control_source=status.source,
-            fault=status.fault,
-            fault_reason=status.fault_reason,
-            speed_scale=1.0,
-            robot=self._embodiment.name,
-            instruction=status.instruction,
-            chunk_sequence=status.chunk_sequence,
-            latent_sequence=status.latent_sequence,
-            chunk_step=status.chunk_step,
-            observation_age=status.observation_age,
-            chunk_age=status.chunk_age,
-            joint_state_age=status.joint_state_age,
-            plan_latency=status.plan_latency,
-            decode_latency=status.decode_latency,
-            chain_latency=status.chain_latency,
-            control_rate=status.control_rate,
-            limit_use=status.limit_use,
-            commands_sent=self.commands,
-            chunks_received=status.chunks_received + self._bad_chunks,
-            chunks_dropped=status.chunks_dropped + self._bad_chunks,
-            joint_names=list(self._embodiment.axis_names),
+        controller = self._controller
+        self._reported = (
+            controller.mode,
+            controller.source,
+            controller.fault.name,
+            controller.chunk_sequence,
         )
-        self._name_own_faults(msg)
-        if self._command is not None:
-            msg.command_position = array.array('d', self._command.positions.tolist())
-            msg.command_velocity = array.array('d', self._command.velocities.tolist())
-        self._state_publisher.publish(msg)
-
-    def _name_own_faults(self, msg: ControlState) -> None:
+        msg = control_state_to_msg(
+            controller.status(self.now()),
+            self.now(),
+            self._embodiment.axis_names,
+            self._command,
+            commands=self.commands,
+            bad_chunks=self._bad_chunks,
+            speed_scale=1.0,
+        )
         if self._other_publishers:
-            msg.fault = 'second_publisher'
-            msg.fault_reason = f'{", ".join(self._other_publishers)} commands the robot too'
-            msg.control_source = ControlState.SOURCE_NONE
+            msg.fault, msg.fault_reason = 'second_publisher', controller.watch.outside.text
         elif self._driver.waiting_for:
             msg.fault, msg.fault_reason = 'driver_not_ready', self._driver.waiting_for
+        if self._held_back:
             msg.control_source = ControlState.SOURCE_NONE
+        self._state_publisher.publish(msg)
 
     def _report(self) -> None:
         if not self.is_active:
-            self.diagnostics.set('controller', STALE, 'not active')
+            for function in ('controller', 'safety', 'driver'):
+                self.diagnostics.set(function, STALE, 'not active')
             return
-        status = self._controller.status(self.now())
-        values = {
-            'rate [Hz]': status.control_rate,
-            'limit use': status.limit_use,
+        counts = {
             'commands': self.commands,
             'bad chunks': self._bad_chunks,
             'bad joint states': self._bad_states,
-            **{f'dropped: {reason}': count for reason, count in status.dropped.items()},
+            'bad teleop inputs': self._controller.teleop.dropped,
         }
-        text = f'{status.mode.name}, {status.source}'
-        level = WARN if status.fault else OK
-        self.diagnostics.set('controller', level, status.fault_reason or text, values)
+        status = self._controller.status(self.now())
+        report_controller(self.diagnostics, status, self.config.control_rate_hz, counts)
         waiting = self._driver.waiting_for
         if self._other_publishers:
             others = ', '.join(self._other_publishers)
