@@ -114,7 +114,7 @@ def test_whatever_was_typed_ends_with_zero_and_silence(strokes):
         assert intent.twist is None or np.isfinite(intent.twist).all()
     last = state.intent(now + FIRST_S + 1e-9)
     assert last.twist is None or not last.twist.any()
-    assert last.opening is None and last.codes is None
+    assert last.opening is None and not last.codes
     final = state.intent(now + FIRST_S + 0.04)
     assert final.twist is None and final.opening is None and final.codes is None
 
@@ -165,7 +165,8 @@ def test_a_stopping_key_ends_following_a_code(key):
     state.press('f', 0.0)
     assert state.intent(0.05).codes == (0,)
     assert state.press(key, 0.1) in (Request.HOLD, Request.ESTOP)
-    assert state.intent(0.11).codes is None
+    assert state.intent(0.11).codes == ()
+    assert state.intent(0.14).codes is None
 
 
 def test_the_gripper_key_keeps_the_arm_still():
@@ -216,7 +217,8 @@ def test_in_code_mode_f_follows_the_chosen_code_while_it_is_held():
     assert state.intent(1.5).twist is None
     state.press('f', 1.55)
     assert state.intent(1.75).codes == (12,)
-    assert state.intent(1.55 + RELEASE_S).codes is None
+    assert state.intent(1.55 + RELEASE_S).codes == ()  # lets go, once
+    assert state.intent(1.55 + RELEASE_S + 0.03).codes is None
 
 
 def test_motion_keys_do_nothing_in_code_mode_but_explain():

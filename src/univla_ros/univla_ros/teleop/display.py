@@ -59,7 +59,7 @@ def picture(
     for label, text in _rows(keys, state, silence_s):
         grid.add_row(label, text)
     grid.add_row('', Text(note, style='yellow'))
-    return Panel(Group(grid, _help(keys)), title=title, title_align='left')
+    return Panel(Group(grid, _help(keys)), title=Text(title), title_align='left')
 
 
 def _rows(

@@ -146,11 +146,11 @@ class _Session:
         return picture(self._title, self.keys, self._link.state, self._link.silence_s, note)
 
     def _hint(self) -> str:
-        asks = self._intent.twist is not None or self._intent.codes is not None
+        asks = self._intent.twist is not None or bool(self._intent.codes)
         state = self._link.state
         if asks and state is not None and state.mode not in _LISTENING:
             return 'keys move the robot in the modes TELEOP (2) and POLICY (1) only'
-        if self._intent.codes is not None and not self._link.policy_listens():
+        if self._intent.codes and not self._link.policy_listens():
             return "no policy listens for codes in this namespace; followers take their leader's"
         if self._gamepad is not None and self._gamepad.problem:
             return self._gamepad.problem

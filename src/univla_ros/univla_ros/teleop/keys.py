@@ -68,7 +68,7 @@ class Intent:
     Attributes:
         twist: Velocity of the end effector (6,) or the base (2,) [m/s, rad/s].
         opening: Gripper opening to go to, 0 to 1.
-        codes: Latent codes to follow.
+        codes: Latent codes to follow; empty lets go of them.
     """
 
     twist: np.ndarray | None = None
@@ -111,7 +111,7 @@ class KeyState:
         self.code_mode = False
         self.note = ''
         self._held: dict[Hashable, tuple[float, float]] = {}  # slot: value, time of release
-        self._moving = False
+        self._moving = self._following = False
 
     def press(self, key: str, now: float) -> Request | None:
         """Take in one key at a time [s]; returns what it asks for beside motion."""
@@ -139,18 +139,20 @@ class KeyState:
     def intent(self, now: float) -> Intent:
         """What is to be published at a time [s]; call it at every tick.
 
-        When the last key is released, zero velocity is said once and then nothing more.
+        When the last key is released, zero velocity or no codes are said once, then nothing more.
         """
         self._held = {slot: h for slot, h in self._held.items() if h[1] > now}
         if 'code' in self._held:
-            self._moving = False
+            self._moving, self._following = False, True
             return Intent(codes=self.picker.message())
-        if not self._held:
-            moved, self._moving = self._moving, False
-            return Intent(twist=self._twist() if moved else None)
-        self._moving = True
+        followed, self._following = self._following, False
+        moved, self._moving = self._moving, bool(self._held)
         opening = self._held.get('gripper')
-        return Intent(twist=self._twist(), opening=opening and opening[0])
+        return Intent(
+            twist=self._twist() if moved or self._moving else None,
+            opening=opening and opening[0],
+            codes=() if followed else None,
+        )
 
     def release(self) -> None:
         """Let go of everything."""
