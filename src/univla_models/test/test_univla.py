@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from univla_core.errors import ActionError
 from univla_core.errors import CheckpointError
 from univla_core.errors import ConfigError
 from univla_core.errors import ObservationError
@@ -84,6 +85,56 @@ def test_sampling_repeats_from_its_seed_after_reset(checkpoint):
     assert len({tuple(codes) for codes in runs[0]}) > 1
     other = reloaded(checkpoint, temperature=5.0, seed=4)
     assert [other.plan(picture(), INSTRUCTION).codes.tolist() for _ in range(4)] != runs[0]
+
+
+@pytest.mark.parametrize('official_tokens', [False, True])
+def test_recited_codes_give_the_states_on_the_way_to_them(checkpoint, official_tokens):
+    """What the policy would say by itself, given to it, is the very same plan."""
+    restricted = reloaded(checkpoint).plan(picture(), INSTRUCTION)
+    policy = reloaded(checkpoint, official_tokens=official_tokens)
+    given = policy.plan(picture(), INSTRUCTION, codes=restricted.codes)
+    np.testing.assert_array_equal(given.codes, restricted.codes)
+    np.testing.assert_array_equal(given.latent, restricted.latent)
+    np.testing.assert_array_equal(given.visual, restricted.visual)
+    if not official_tokens:  # there the probabilities are among all tokens
+        np.testing.assert_array_equal(given.probabilities, restricted.probabilities)
+
+
+def test_other_codes_give_other_latents_with_their_own_probabilities(policy):
+    """The first state chose the first code, so it cannot depend on it; the others do."""
+    own = policy.plan(picture(), INSTRUCTION)
+    other = policy.plan(picture(), INSTRUCTION, codes=(own.codes + 1) % policy.num_codes)
+    np.testing.assert_array_equal(other.latent[0], own.latent[0])
+    assert np.abs(other.latent[1:] - own.latent[1:]).max(axis=1).min() > 1e-4
+    shares = [policy.plan(picture(), INSTRUCTION, codes=[c]).probabilities[0] for c in range(16)]
+    assert sum(shares) == pytest.approx(1.0, abs=1e-5)
+    assert own.codes[0] == np.argmax(shares)
+
+
+def test_recited_codes_equal_running_everything_again(policy):
+    codes = np.array([7, 0, 15, 2])
+    prompt = policy.tokenizer.plan_ids(f'In: What action should the robot take to {INSTRUCTION}?'
+                                       '\nOut:')  # fmt: skip
+    ids = torch.tensor([[*prompt, *policy.tokenizer.action_ids[codes]]])
+    with torch.inference_mode():
+        hidden = policy.network(policy.pixels(picture()), ids)[0]
+    plan = policy.plan(picture(), INSTRUCTION, codes=codes)
+    np.testing.assert_allclose(plan.latent, hidden[-5:-1].numpy(), atol=1e-5)
+
+
+def test_one_code_is_said_four_times_and_needs_no_words(policy):
+    plan = policy.plan(picture(), '', codes=[5])
+    assert plan.codes.tolist() == [5, 5, 5, 5]
+    assert plan.instruction == ''
+    np.testing.assert_array_equal(
+        plan.latent, policy.plan(picture(), 'move', codes=[5, 5, 5, 5]).latent
+    )
+
+
+@pytest.mark.parametrize('codes', [[], [1, 2], [1, 2, 3, 4, 5], [16], [-1], [0, 0, 99, 0]])
+def test_codes_of_no_vocabulary_are_refused(policy, codes):
+    with pytest.raises(ActionError, match=r'were picked'):
+        policy.plan(picture(), INSTRUCTION, codes=codes)
 
 
 def test_history_and_case_reach_the_prompt(policy):

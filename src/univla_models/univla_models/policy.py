@@ -11,6 +11,7 @@ from typing import Protocol
 from typing import cast
 
 import numpy as np
+from univla_core.errors import ActionError
 from univla_core.errors import ConfigError
 from univla_core.errors import ObservationError
 from univla_core.latent_action import LatentAction
@@ -24,6 +25,7 @@ class Policy(Protocol):
         codebook: Hash of its code vocabulary.
         latent_dim: Dimension of its latent tokens.
         num_codes: Size of its code vocabulary.
+        codes_per_plan: How many codes make a latent action.
         trained: False for weights that were only initialised.
     """
 
@@ -31,6 +33,7 @@ class Policy(Protocol):
     codebook: str
     latent_dim: int
     num_codes: int
+    codes_per_plan: int
     trained: bool
 
     def plan(
@@ -40,6 +43,7 @@ class Policy(Protocol):
         *,
         history_codes: Sequence[int] | np.ndarray | None = None,
         proprioception: np.ndarray | None = None,
+        codes: Sequence[int] | np.ndarray | None = None,
     ) -> LatentAction:
         """Plan on one observation.
 
@@ -48,9 +52,12 @@ class Policy(Protocol):
             instruction: The task in words.
             history_codes: Codes of the plan before, for policies that use them.
             proprioception: Robot units, for policies that use it.
+            codes: Codes that a person picked, see `forced_codes`; None lets the policy choose.
+                With codes the instruction may be empty.
 
         Raises:
             ObservationError: If the observation is unusable.
+            ActionError: If the given codes are.
         """
         ...
 
@@ -86,6 +93,31 @@ def load_policy(
     module, function = LOADERS[name].split(':')
     loader = getattr(importlib.import_module(module), function)
     return cast(Policy, loader(Path(checkpoint), device=device, dtype=dtype, **options))
+
+
+def forced_codes(
+    codes: Sequence[int] | np.ndarray, codes_per_plan: int, num_codes: int
+) -> np.ndarray:
+    """The codes of a whole latent action that a person picked, int32, (codes_per_plan,).
+
+    Args:
+        codes: One code, which is repeated, or as many as a plan has.
+        codes_per_plan: How many those are.
+        num_codes: Size of the code vocabulary.
+
+    Raises:
+        ActionError: If their number is another or one lies outside the vocabulary.
+    """
+    picked = np.array([int(code) for code in codes], dtype=np.int64)
+    if picked.size not in (1, codes_per_plan):
+        raise ActionError(
+            f'{picked.size} codes were picked; give one, which is repeated, or {codes_per_plan}'
+        )
+    if ((picked < 0) | (picked >= num_codes)).any():
+        raise ActionError(
+            f'codes {picked.tolist()} were picked, but codes go from 0 to {num_codes - 1}'
+        )
+    return np.broadcast_to(picked, codes_per_plan).astype(np.int32)
 
 
 def select_image(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import dataclass
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -29,53 +29,24 @@ from univla_models.image_presets import preset
 from univla_models.image_processor import ImageProcessor
 from univla_models.image_processor import check_image
 from univla_models.llama import restore_buffers
+from univla_models.policy import forced_codes
 from univla_models.policy import select_image
 from univla_models.prompts import EOS_ID
 from univla_models.prompts import PromptTokenizer
 from univla_models.prompts import action_token
 from univla_models.prompts import build_prompt
-from univla_models.sampling import Sampling
 from univla_models.sampling import choose_token
 from univla_models.univla_network import NEW_TOKENS
 from univla_models.univla_network import Generated
 from univla_models.univla_network import UnivlaConfig
 from univla_models.univla_network import UnivlaNetwork
+from univla_models.univla_options import UnivlaOptions
 
 EMBEDDING = 'language_model.model.embed_tokens.weight'
 PAD_ID = 32000
 
-
-@dataclass(frozen=True, kw_only=True)
-class UnivlaOptions:
-    """How a loaded checkpoint is used.
-
-    Attributes:
-        preprocessing: Environment habits, see `univla_models.image_presets.PRESETS`.
-        temperature: Of the sampling; 0 is greedy and certain. Official callers use 0.75.
-        top_k: Sampling keeps so many of the likeliest tokens.
-        top_p: Sampling then keeps the smallest set with this probability.
-        seed: Start of the random sequence.
-        camera: Camera to look through when an observation holds several.
-        official_tokens: Do not restrict tokens to codes, and collect codes with the official
-            filter, which may return fewer than four or old ones; for comparisons only.
-    """
-
-    preprocessing: str = 'none'
-    temperature: float = 0.0
-    top_k: int = 50
-    top_p: float = 0.9
-    seed: int = 0
-    camera: str = ''
-    official_tokens: bool = False
-
-    @property
-    def sampling(self) -> Sampling | None:
-        """How tokens are drawn, None when greedy."""
-        if self.temperature == 0.0:
-            return None
-        return Sampling(
-            temperature=self.temperature, top_k=self.top_k, top_p=self.top_p, seed=self.seed
-        )
+#: What the prompt asks for where a person picks the codes and no task was given in words.
+WORDLESS_TASK = 'move'
 
 
 class UnivlaPolicy:
@@ -92,6 +63,7 @@ class UnivlaPolicy:
     """
 
     name = 'univla'
+    codes_per_plan = NEW_TOKENS
 
     def __init__(
         self,
@@ -178,14 +150,21 @@ class UnivlaPolicy:
         *,
         history_codes: Sequence[int] | np.ndarray | None = None,
         proprioception: np.ndarray | None = None,
+        codes: Sequence[int] | np.ndarray | None = None,
     ) -> LatentAction:
         """Plan on one picture.
 
+        Given codes are fed to the network in place of its own choice. The hidden states are then
+        those that it has on the way to these codes, and the probabilities are what it thinks of
+        them; giving the codes that it would have chosen changes nothing.
+
         Args:
             images: RGB uint8 (height, width, 3), alone or by camera name.
-            instruction: The task in words.
+            instruction: The task in words. It may be empty where codes are given: the prompt
+                then says `WORDLESS_TASK`.
             history_codes: Codes of the plan before, for the prompt; None on the first call.
             proprioception: Not used by this policy.
+            codes: One code or four that a person picked; None lets the policy choose.
 
         Returns:
             Four codes, the four hidden states that predicted them and 256 visual states.
@@ -193,19 +172,23 @@ class UnivlaPolicy:
         Raises:
             ObservationError: If the instruction is empty or too long, or the picture is no
                 uint8 RGB.
+            ActionError: If the given codes are of another number or vocabulary.
         """
         image = select_image(images, self.options.camera or None)
         check_image(image)
         history = None if history_codes is None else [int(code) for code in history_codes]
-        prompt = build_prompt(instruction, history, self.preset.history)
-        ids = self.tokenizer.plan_ids(prompt)
+        words = WORDLESS_TASK if codes is not None and not instruction.strip() else instruction
+        ids = self.tokenizer.plan_ids(build_prompt(words, history, self.preset.history))
         self._check_length(ids)
-        generated = self.generate(self.pixels(image), ids)
-        codes, probabilities = self._codes(ids, generated)
+        forced = None
+        if codes is not None:
+            forced = forced_codes(codes, self.codes_per_plan, self.num_codes)
+        generated = self.generate(self.pixels(image), ids, forced)
+        planned, probabilities = self._codes(ids, generated)
         return LatentAction(
             policy=self.name,
             codebook=self.codebook,
-            codes=codes,
+            codes=planned,
             probabilities=probabilities,
             latent=generated.latent.float().cpu().numpy(),
             visual=generated.visual.float().cpu().numpy(),
@@ -222,15 +205,27 @@ class UnivlaPolicy:
         return values[None].to(device=self.device, dtype=self.dtype)
 
     @torch.inference_mode()
-    def generate(self, pixels: torch.Tensor, ids: Sequence[int]) -> Generated:
-        """Plan from pixel values and token ids; the seam under `plan`."""
+    def generate(
+        self, pixels: torch.Tensor, ids: Sequence[int], codes: np.ndarray | None = None
+    ) -> Generated:
+        """Plan from pixel values and token ids, by given codes if any; the seam under `plan`."""
+        official = self.options.official_tokens
         return self.network.generate(
             pixels,
             torch.tensor([list(ids)], device=self.device),
-            None if self.options.official_tokens else self._allowed,
-            lambda logits: choose_token(logits, self._sampling, self._generator),
-            banned=(EOS_ID,) if self.options.official_tokens else (),
+            None if official else self._allowed,
+            self._choice if codes is None else self._recital(codes),
+            banned=(EOS_ID,) if official else (),
         )
+
+    def _choice(self, logits: torch.Tensor) -> int:
+        return choose_token(logits, self._sampling, self._generator)
+
+    def _recital(self, codes: np.ndarray) -> Callable[[torch.Tensor], int]:
+        """Say the given codes one after the other, whatever the network would choose."""
+        whole_vocabulary = self.options.official_tokens
+        given = iter(self.tokenizer.action_ids[codes] if whole_vocabulary else codes)
+        return lambda logits: int(next(given))
 
     def _check_length(self, ids: Sequence[int]) -> None:
         longest = int(self.network.config.llama['max_position_embeddings'])
