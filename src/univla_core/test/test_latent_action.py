@@ -42,3 +42,19 @@ def test_every_code_has_one_probability(shape):
     """Codes and probabilities that do not belong together came from two plans."""
     with pytest.raises(ActionError, match='two vectors of one length'):
         dataclasses.replace(LATENT, probabilities=np.ones(shape, dtype=np.float32)).check()
+
+
+@pytest.mark.parametrize(('code', 'num_codes', 'passes'), [(15, 16, 1), (16, 16, 0), (16, 0, 1)])
+def test_a_code_lies_in_the_codebook_where_its_size_is_known(code, num_codes, passes):
+    latent = dataclasses.replace(LATENT, codes=np.array([3, 0, code, 7], dtype=np.int32))
+    if passes:
+        latent.check(num_codes)
+        return
+    with pytest.raises(ActionError, match=r'code 16 is outside the codebook, .* 0 to 15'):
+        latent.check(num_codes)
+
+
+def test_a_negative_code_is_in_no_codebook():
+    latent = dataclasses.replace(LATENT, codes=np.array([3, -1, 0, 7], dtype=np.int32))
+    with pytest.raises(ActionError, match='code -1 is outside the codebook'):
+        latent.check()

@@ -41,8 +41,11 @@ class LatentAction:
     plan_start: float = 0.0
     plan_stop: float = 0.0
 
-    def check(self) -> None:
+    def check(self, num_codes: int = 0) -> None:
         """Refuse shapes that do not belong together and values that are not finite.
+
+        Args:
+            num_codes: Size of the code vocabulary; 0 if unknown, then any code from 0 passes.
 
         Raises:
             ActionError: Naming the field.
@@ -58,3 +61,10 @@ class LatentAction:
                     f'latent action {self.sequence}: {name} holds NaN or infinity; '
                     'the policy produced it, check its checkpoint and precision'
                 )
+        outside = (self.codes < 0) | (self.codes >= (num_codes or np.inf))
+        if outside.any():
+            range_ = f'0 to {num_codes - 1}' if num_codes else '0 upwards'
+            raise ActionError(
+                f'latent action {self.sequence}: code {self.codes[outside][0]} is outside the '
+                f'codebook, whose codes are {range_}; look at who publishes latent_action'
+            )

@@ -125,12 +125,31 @@ def test_missing_or_misshapen_proprioception_is_refused(make, plan):
             decoder.decode(plan(), wrong)
 
 
-def test_what_is_not_finite_never_leaves(make, plan):
+def test_what_is_not_finite_never_enters(make, plan):
     decoder = RobotDecoder.load(make('manipulation'))
     broken = plan()
     broken.latent[0, 0] = np.inf
-    with pytest.raises(ActionError, match='not finite'):
+    with pytest.raises(ActionError, match='latent holds NaN or infinity'):
         decoder.decode(broken)
+
+
+def test_what_is_not_finite_never_leaves(make, plan):
+    """Finite values may still overflow inside the network."""
+    decoder = RobotDecoder.load(make('manipulation'))
+    huge = plan()
+    huge.latent[:] = 3e38
+    with pytest.raises(ActionError, match='not finite'):
+        decoder.decode(huge)
+
+
+def test_a_code_outside_the_declared_vocabulary_is_refused(make, plan):
+    decoder = RobotDecoder.load(make('manipulation', num_codes=8))
+    good = plan()
+    good.codes[:] = 7
+    decoder.decode(good)
+    good.codes[-1] = 8
+    with pytest.raises(ActionError, match='code 8 is outside the codebook'):
+        decoder.decode(good)
 
 
 @pytest.mark.parametrize(

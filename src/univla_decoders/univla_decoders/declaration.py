@@ -35,6 +35,7 @@ class DecoderDeclaration:
         normalisation: Rule the actions were trained under, see `univla_core.norm_stats.RULES`.
         unnorm_key: Data set whose statistics apply; may be omitted when there is one.
         codebook: Hash of the code vocabulary the decoder was trained on; empty accepts any.
+        num_codes: Size of that vocabulary; 0 if unknown.
         proprioception_dim: Size of the proprioception vector, 0 without one.
         proprioception_normalisation: Rule for proprioception.
         gripper: Convention of the last dimension, see `univla_decoders.gripper.CONVENTIONS`.
@@ -58,6 +59,7 @@ class DecoderDeclaration:
     normalisation: str = 'bounds_q99'
     unnorm_key: str = ''
     codebook: str = ''
+    num_codes: int = 0
     proprioception_dim: int = 0
     proprioception_normalisation: str = 'none'
     gripper: str = 'none'
@@ -89,7 +91,13 @@ class DecoderDeclaration:
                     f'{where}: {field} {getattr(self, field)!r} is unknown; '
                     f'choose one of {", ".join(known)}'
                 )
-        for field, low in (('horizon', 1), ('action_dim', 1), ('num_heads', 1), ('drop_first', 0)):
+        for field, low in (
+            ('horizon', 1),
+            ('action_dim', 1),
+            ('num_heads', 1),
+            ('drop_first', 0),
+            ('num_codes', 0),
+        ):
             if getattr(self, field) < low:
                 raise ConfigError(f'{where}: {field} must be at least {low}')
         if self.drop_first >= self.horizon:

@@ -126,7 +126,7 @@ class RobotDecoder:
         This is the space in which temporal ensembling averages; for navigation it holds the
         probability of each choice. Errors as `decode`.
         """
-        self._check_latent(latent)
+        self.check_latent(latent)
         with torch.inference_mode():
             raw = self.head(
                 self._tensor(latent.latent),
@@ -170,8 +170,15 @@ class RobotDecoder:
                 f'trained on {wanted}; load the decoder that belongs to the policy'
             )
 
-    def _check_latent(self, latent: LatentAction) -> None:
+    def check_latent(self, latent: LatentAction) -> None:
+        """Refuse a latent action that this decoder cannot read.
+
+        Raises:
+            ActionError: If it belongs to another vocabulary, has another size, holds a code
+                outside the vocabulary or a value that is not finite.
+        """
         self.check_codebook(latent.codebook)
+        latent.check(self.declaration.num_codes)
         config = self.head.config
         tokens = 1 if config.kind == 'navigation' else LATENT_TOKENS
         wanted = [('latent', latent.latent, tokens)]

@@ -19,6 +19,8 @@ from univla_core.action_space import action_space
 from univla_core.embodiment import Embodiment
 from univla_core.errors import ConfigError
 
+from univla_models.synthetic_tokenizer import NUM_CODES
+
 EMBED_DIM = 32
 NUM_HEADS = 4
 MLP_RATIO = 4
@@ -133,6 +135,7 @@ def declaration_of(spec: DecoderSpec, codebook: str) -> dict[str, Any]:
         'normalisation': 'bounds_q99',
         'unnorm_key': spec.robot,
         'codebook': codebook,
+        'num_codes': NUM_CODES,
         'gripper': 'open_positive_unit' if spec.names[-1] == 'gripper' else 'none',
         'robot': spec.robot,
         'trained': False,
