@@ -26,8 +26,12 @@ class Observation:
     stamp: float
     proprioception: np.ndarray | None = None
 
-    def check(self, cameras: tuple[str, ...]) -> None:
+    def check(self, cameras: tuple[str, ...], *, needs_instruction: bool = True) -> None:
         """Refuse an observation that lacks a camera or the instruction.
+
+        Args:
+            cameras: Names of the cameras that must be there.
+            needs_instruction: False where a person picks the codes and words may be missing.
 
         Raises:
             ObservationError: Naming what is missing or malformed.
@@ -41,5 +45,5 @@ class Observation:
                     f'camera {name}: picture is {image.dtype} {image.shape}; '
                     'it must be uint8 RGB of shape (height, width, 3)'
                 )
-        if not self.instruction.strip():
+        if needs_instruction and not self.instruction.strip():
             raise ObservationError('the instruction is empty; say what the robot shall do')
