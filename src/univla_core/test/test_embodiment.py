@@ -5,7 +5,6 @@ import copy
 import numpy as np
 import pytest
 import yaml
-from univla_core.embodiment import AxisLimits
 from univla_core.embodiment import load_embodiment
 from univla_core.embodiment import robot_names
 from univla_core.errors import ConfigError
@@ -33,6 +32,41 @@ def test_the_suite_stays_inside_the_makers_limits(name):
         used, allowed = getattr(limits, quantity), getattr(maker, quantity)
         assert used.shape == (robot.axis_count,)
         assert ((used > 0) & (used <= allowed)).all()
+
+
+@pytest.mark.parametrize('name', ARMS)
+def test_the_workspace_holds_the_postures_and_the_objects_of_the_simulation(name):
+    robot = load_embodiment(name)
+    lower, upper = robot.cartesian.workspace_lower, robot.cartesian.workspace_upper
+    objects = robot.document['simulation']['workspace']
+    for point in [robot.chain.forward(joints)[:3, 3] for joints in robot.postures.values()] + [
+        np.array([x, y, 0.02]) for x in objects['x'] for y in objects['y']
+    ]:
+        assert ((point > lower) & (point < upper)).all()
+
+
+@pytest.mark.parametrize('name', ARMS)
+def test_the_end_effector_keeps_to_what_the_maker_allows(name):
+    used, most = load_embodiment(name).cartesian, load_embodiment(name).maker_cartesian
+    assert 0.0 < used.ee_speed <= most.ee_speed
+    assert 0.0 < used.ee_rotation <= most.ee_rotation
+
+
+def test_a_base_has_no_end_effector_to_limit():
+    assert load_embodiment('mobile_base').cartesian is None
+
+
+@pytest.mark.parametrize('name', [n for n in ROBOTS if n not in ARMS])
+def test_a_base_stands_soon_after_it_was_told_to(name):
+    """From full speed, speeding up as hard as it may: V / A + 2 A / J, see the YAML.
+
+    0.38 s, so that a fault that takes 0.1 s to be noticed ends in standstill within 0.5 s.
+    """
+    limits = load_embodiment(name).limits
+    stop = limits.velocity / limits.acceleration + 2.0 * limits.acceleration / limits.jerk
+    assert (limits.acceleration**2 <= limits.jerk * limits.velocity).all()  # A is reached
+    assert (stop <= 0.38).all(), f'{stop} s'
+    assert load_embodiment(name).driver['command_timeout_s'] <= 0.25
 
 
 @pytest.mark.parametrize('name', ARMS)
@@ -93,28 +127,6 @@ def test_gripper_numbers_by_hand():
     assert load_embodiment('airbot').gripper.opening(0.036) == pytest.approx(0.5)
 
 
-def test_scaled_limits_keep_the_middle():
-    """90 % of [−1, 3] is 1 ± 1.8; unbounded axes stay unbounded."""
-    ones = np.ones(2)
-    limits = AxisLimits(
-        lower=np.array([-1.0, -np.inf]),
-        upper=np.array([3.0, np.inf]),
-        velocity=2 * ones,
-        acceleration=ones,
-        jerk=ones,
-    ).scaled(0.9)
-    assert limits.lower == pytest.approx([-0.8, -np.inf])
-    assert limits.upper == pytest.approx([2.8, np.inf])
-    assert limits.velocity == pytest.approx([1.8, 1.8])
-
-
-def test_the_operating_set_of_the_fr3_wins_where_it_is_tighter():
-    """Joint 2: operating ±1.5133 against 0.9 · 1.7837 = 1.6053; velocity 1.0 against 2.358."""
-    limits = load_embodiment('franka').limits
-    assert limits.upper[1] == pytest.approx(1.5133)
-    assert limits.velocity[1] == pytest.approx(1.0)
-
-
 def test_an_unknown_robot_is_answered_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"unknown robot 'pr2'; known are .*widowx"):
         load_embodiment('pr2')
@@ -141,6 +153,12 @@ def broken(tmp_path):
         (lambda d: d['joints'][2].pop('velocity'), 'elbow lacks velocity'),
         (lambda d: d['joints'][0].update(velocity=0.0), 'must be a positive number'),
         (lambda d: d['joints'][0].update(lower=4.0), 'not below its upper'),
+        (lambda d: d['joints'][0].update(velocity_bound={}), 'at every joint, or at none'),
+        (lambda d: d.pop('safety'), "'safety' is missing"),
+        (lambda d: d['safety'].update(ee_speed=0.0), 'must be positive'),
+        (lambda d: d['safety'].update(maker={'ee_rotation': 0.1}), r'not above .*0\.1 rad/s'),
+        (lambda d: d['safety']['workspace'].update(y=[1, -1]), 'is not \\[low, high'),
+        (lambda d: d['safety'].update(clearance=-0.1), 'must not be negative'),
         (lambda d: d['postures'].update(home=[0.0, 0.0]), 'home must list 6 angles'),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,48 +14,22 @@ import numpy as np
 from univla_core.action_space import action_space
 from univla_core.errors import ConfigError
 from univla_core.kinematics import KinematicChain
+from univla_core.limits import AxisLimits
+from univla_core.limits import CartesianLimits
+from univla_core.limits import VelocityBound
 from univla_core.parameters import read_yaml
 from univla_core.paths import config_directory
 
-
-@dataclass(frozen=True, kw_only=True)
-class AxisLimits:
-    """Limits of every commanded axis, each of shape (n,).
-
-    An arm's axes are its joints: position [rad], velocity [rad/s], acceleration [rad/s²] and
-    jerk [rad/s³]. A base's axes are velocities: `lower` and `upper` are infinite, `velocity`
-    bounds the command itself [m/s, rad/s], `acceleration` and `jerk` its derivatives.
-    """
-
-    lower: np.ndarray
-    upper: np.ndarray
-    velocity: np.ndarray
-    acceleration: np.ndarray
-    jerk: np.ndarray
-
-    def scaled(self, share: float) -> AxisLimits:
-        """The middle `share` of the position range and `share` of every rate."""
-        bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
-        lower, upper = np.where(bounded, self.lower, 0.0), np.where(bounded, self.upper, 0.0)
-        middle = 0.5 * (lower + upper)
-        half = np.where(bounded, 0.5 * share * (upper - lower), np.inf)
-        return AxisLimits(
-            lower=middle - half,
-            upper=middle + half,
-            velocity=share * self.velocity,
-            acceleration=share * self.acceleration,
-            jerk=share * self.jerk,
-        )
-
-    def tightened(self, other: AxisLimits) -> AxisLimits:
-        """The tighter of two sets of limits, axis by axis."""
-        return AxisLimits(
-            lower=np.maximum(self.lower, other.lower),
-            upper=np.minimum(self.upper, other.upper),
-            velocity=np.minimum(self.velocity, other.velocity),
-            acceleration=np.minimum(self.acceleration, other.acceleration),
-            jerk=np.minimum(self.jerk, other.jerk),
-        )
+__all__ = [
+    'AxisLimits',
+    'Camera',
+    'CartesianLimits',
+    'Embodiment',
+    'Gripper',
+    'VelocityBound',
+    'load_embodiment',
+    'robot_names',
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +91,8 @@ class Embodiment:
         link_names: Link moved by each axis (arms).
         maker_limits: What the maker allows.
         limits: What the suite uses: a share of it, or the file's tighter operating set.
+        cartesian: What the end effector and the body keep to, None for a base.
+        maker_cartesian: The most that `cartesian` may be loosened to, None for a base.
         chain: Kinematics from `base_frame` to `ee_frame`, None for a base.
         gripper: The gripper, None without one.
         postures: Named joint angles [rad].
@@ -130,6 +107,8 @@ class Embodiment:
     link_names: tuple[str, ...]
     maker_limits: AxisLimits
     limits: AxisLimits
+    cartesian: CartesianLimits | None
+    maker_cartesian: CartesianLimits | None
     chain: KinematicChain | None
     gripper: Gripper | None
     base_frame: str
@@ -200,6 +179,7 @@ def _from_document(document: dict[str, Any], where: str) -> Embodiment:
         limits = limits.tightened(
             _limits([{**a, **o} for a, o in zip(axes, operating, strict=True)], where)
         )
+        cartesian, most = _cartesian(document, kind)
         embodiment = Embodiment(
             name=document['name'],
             description=document['description'],
@@ -208,6 +188,8 @@ def _from_document(document: dict[str, Any], where: str) -> Embodiment:
             link_names=tuple(axis['link'] for axis in axes if 'link' in axis),
             maker_limits=maker,
             limits=limits,
+            cartesian=cartesian,
+            maker_cartesian=most,
             chain=_chain(document) if kind == 'arm' else None,
             gripper=_gripper(document.get('gripper')),
             base_frame=document['base_frame'],
@@ -241,7 +223,42 @@ def _limits(axes: Sequence[Mapping[str, Any]], where: str) -> AxisLimits:
         velocity=column('velocity'),
         acceleration=column('acceleration'),
         jerk=column('jerk'),
+        velocity_bound=_velocity_bound(axes, where),
     )
+
+
+def _velocity_bound(axes: Sequence[Mapping[str, Any]], where: str) -> VelocityBound | None:
+    entries = [axis['velocity_bound'] for axis in axes if 'velocity_bound' in axis]
+    if not entries:
+        return None
+    if len(entries) != len(axes):
+        raise ConfigError(f'{where}: velocity_bound must stand at every joint, or at none')
+    return VelocityBound(
+        offset=np.array([entry['offset'] for entry in entries], dtype=float),
+        gain=np.array([entry['gain'] for entry in entries], dtype=float),
+        lower_end=np.array([entry['lower_end'] for entry in entries], dtype=float),
+        upper_end=np.array([entry['upper_end'] for entry in entries], dtype=float),
+    )
+
+
+def _cartesian(
+    document: Mapping[str, Any], kind: str
+) -> tuple[CartesianLimits | None, CartesianLimits | None]:
+    """The Cartesian limits in use, and the loosest that they may be set to."""
+    if kind != 'arm':
+        return None, None
+    safety = document['safety']
+    box = np.array([safety['workspace'][axis] for axis in 'xyz'], dtype=float)
+    used = CartesianLimits(
+        ee_speed=float(safety['ee_speed']),
+        ee_rotation=float(safety['ee_rotation']),
+        workspace_lower=box[:, 0],
+        workspace_upper=box[:, 1],
+        clearance=float(safety['clearance']),
+        floor_z=float(safety.get('floor_z', 0.0)),
+    )
+    most = {key: float(value) for key, value in safety.get('maker', {}).items()}
+    return used, replace(used, **most, clearance=0.0)
 
 
 def _chain(document: Mapping[str, Any]) -> KinematicChain:
@@ -268,6 +285,22 @@ def _check(embodiment: Embodiment, where: str) -> None:
             )
     if not (limits.lower < limits.upper).all():
         raise ConfigError(f'{where}: a lower position limit is not below its upper limit')
+    _check_cartesian(embodiment, where)
     for name, posture in embodiment.postures.items():
         if embodiment.kind == 'arm' and posture.shape != (embodiment.axis_count,):
             raise ConfigError(f'{where}: posture {name} must list {embodiment.axis_count} angles')
+
+
+def _check_cartesian(embodiment: Embodiment, where: str) -> None:
+    used, most = embodiment.cartesian, embodiment.maker_cartesian
+    if used is None or most is None:
+        return
+    if not (0.0 < used.ee_speed <= most.ee_speed and 0.0 < used.ee_rotation <= most.ee_rotation):
+        raise ConfigError(
+            f'{where}: safety.ee_speed and safety.ee_rotation must be positive and not above '
+            f'safety.maker ({most.ee_speed:g} m/s, {most.ee_rotation:g} rad/s)'
+        )
+    if not (used.workspace_lower < used.workspace_upper).all():
+        raise ConfigError(f'{where}: a side of safety.workspace is not [low, high]')
+    if not used.clearance >= 0.0:
+        raise ConfigError(f'{where}: safety.clearance must not be negative')
