@@ -22,6 +22,7 @@ from univla_control.braking import stop_extent
 State = tuple[float, float, float]
 _MARGIN = 1e-7  # relative; keeps rounding from touching a limit
 _SLACK = 1e-9
+_DUST = 1e-12  # what rounding leaves of a twist that has come to rest
 
 
 def look_ahead(limits: AxisLimits) -> float:
@@ -253,6 +254,8 @@ class TwistLimiter:
             self.accelerations = np.array(self._output.new_acceleration)
         else:
             self._stop(dt)
+        settled = (np.abs(self.twist) < _DUST) & (np.abs(self.accelerations) < _DUST)
+        self.twist[settled] = self.accelerations[settled] = 0.0
 
     def use(self) -> float:
         """Largest share of a velocity or acceleration limit in use."""
