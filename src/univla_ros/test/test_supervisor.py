@@ -115,7 +115,7 @@ def test_a_killed_node_is_started_anew_and_its_log_goes_on(tmp_path):
         all_up(tmp_path, 'controller_node')
         assert supervisor.node('controller_node').process.pid != first.pid
         assert statuses(supervisor) == {'sim_node': None, 'controller_node': None}
-        with pytest.raises(ConfigError, match='there are sim_node, controller_node'):
+        with pytest.raises(ConfigError, match='there are /r/sim_node, /r/controller_node'):
             supervisor.restart('policy_node')
     log = (folder / 'r_controller_node.log').read_text()
     assert log.count('controller_node is up') == 2

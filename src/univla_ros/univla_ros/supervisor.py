@@ -114,19 +114,20 @@ class Supervisor:
         """Nodes whose process has ended."""
         return [node for node in self.running if node.process.poll() is not None]
 
-    def node(self, executable: str) -> RunningNode:
-        """The first node of this executable.
+    def node(self, executable: str, namespace: str = '') -> RunningNode:
+        """The first node of this executable, in this namespace if one is given.
 
         Raises:
             ConfigError: If there is none.
         """
         for node in self.running:
-            if node.description.executable == executable:
+            description = node.description
+            if description.executable == executable and namespace in ('', description.namespace):
                 return node
-        known = ', '.join(node.description.executable for node in self.running)
+        known = ', '.join(node.name for node in self.running)
         raise ConfigError(f'no node {executable!r} is supervised; there are {known or "none"}')
 
-    def restart(self, executable: str) -> RunningNode:
+    def restart(self, executable: str, namespace: str = '') -> RunningNode:
         """Start a node anew, after killing it if it still runs; its log goes on.
 
         Call it from the thread that entered the supervisor: the node ends with that thread.
@@ -134,7 +135,7 @@ class Supervisor:
         Raises:
             ConfigError: If there is no such node.
         """
-        old = self.node(executable)
+        old = self.node(executable, namespace)
         if old.process.poll() is None:
             old.process.kill()
             old.process.wait(timeout=5.0)

@@ -53,3 +53,36 @@ def safety(
         json_path=json,
     )
     raise typer.Exit(run_safety(options))
+
+
+@bench.command()
+def soak(
+    minutes: Annotated[float, typer.Option(help='How long.')] = 30.0,
+    robot: Annotated[
+        str, typer.Option(help='A robot, several by comma under one policy, or **all**.')
+    ] = 'all',
+    policy: Annotated[str, typer.Option(help='Policy, a file in config/policies.')] = 'univla',
+    checkpoint: Annotated[str, typer.Option(help='Checkpoint folder, or its name.')] = 'untrained',
+    device: Annotated[str, typer.Option(help='auto, cpu, cuda or cuda:<n>.')] = 'auto',
+    seed: Annotated[int, typer.Option(help='Seed of scene, faults and their times.')] = 0,
+    output: Annotated[Path, typer.Option(help='Folder for picture and logs.')] = _OUTPUT,
+    json: Annotated[Path | None, typer.Option(help='Write the results there as JSON.')] = None,
+) -> None:
+    """Run the demo graph for a long time while tasks change and faults come and go.
+
+    No exception may go unhandled, no process end, no stop be missed, no memory grow by 2 %.
+    """
+    from univla_ros.bench.soak import SoakOptions
+    from univla_ros.bench.soak import run_soak
+
+    options = SoakOptions(
+        minutes=minutes,
+        robot=robot,
+        policy=policy,
+        checkpoint=checkpoint,
+        device=device,
+        seed=seed,
+        output=output,
+        json_path=json,
+    )
+    raise typer.Exit(run_soak(options))

@@ -55,28 +55,31 @@ class Injection:
 
 
 class Injector:
-    """Breaks and mends one live graph; every method that breaks says when it did.
+    """Breaks and mends one robot of a live graph; every method that breaks says when it did.
 
     Args:
         graph: The running graph.
+        robot: One of its robots; the first one if empty.
     """
 
-    def __init__(self, graph: LiveGraph) -> None:
+    def __init__(self, graph: LiveGraph, robot: str = '') -> None:
         self._graph, self._node = graph, graph.node
-        self._embodiment, self._watch = graph.embodiment, graph.watch
+        self._watch = graph.watches[robot or graph.options.robots[0]]
+        self._embodiment = self._watch.embodiment
         self._space = f'/{self._embodiment.name}'
+        leader = f'/{graph.options.robots[0]}'
         self._publishers: dict[str, Publisher] = {}
         self._clients: dict[str, Any] = {}
         self._repeaters: dict[str, Repeater] = {}
         self._intruder: Publisher | None = None
-        for kind, name, qos in (
-            (LatentAction, 'latent_action', PLAN),
-            (ActionChunk, 'action_chunk', PLAN),
-            (String, 'sim/fault', EVENT),
-            (String, 'instruction', EVENT),
-            (TwistStamped, 'teleop/twist', EVENT),
+        for kind, name, qos, space in (
+            (LatentAction, 'latent_action', PLAN, leader),
+            (ActionChunk, 'action_chunk', PLAN, self._space),
+            (String, 'sim/fault', EVENT, self._space),
+            (String, 'instruction', EVENT, leader),
+            (TwistStamped, 'teleop/twist', EVENT, self._space),
         ):
-            self._publishers[name] = self._node.create_publisher(kind, self._name(name), qos)
+            self._publishers[name] = self._node.create_publisher(kind, f'{space}/{name}', qos)
         for kind, name in (
             (Trigger, 'estop'),
             (Trigger, 'reset_estop'),
@@ -193,11 +196,12 @@ class Injector:
     # --- processes -------------------------------------------------------------------------
 
     def signal(self, number: int, *executables: str) -> Injection:
-        """Send a signal to nodes; none named means all but the controller."""
+        """Send a signal to nodes of the robot; none named means all but the controller."""
         at = time.time()
         for running in self._graph.supervisor.running:
             name = running.description.executable
-            if name in executables or (not executables and name != 'controller_node'):
+            own = running.description.namespace == self._space or name == 'policy_node'
+            if own and (name in executables or not (executables or name == 'controller_node')):
                 running.process.send_signal(number)
         return Injection(at)
 
@@ -207,7 +211,8 @@ class Injector:
 
     def restart(self, executable: str) -> None:
         """Start a killed node again."""
-        self._graph.supervisor.restart(executable)
+        own = self._space if executable != 'policy_node' else ''
+        self._graph.supervisor.restart(executable, own)
 
     # --- the driver's topic and the clock --------------------------------------------------
 

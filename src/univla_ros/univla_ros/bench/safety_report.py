@@ -119,7 +119,8 @@ def draw(path: Path, rows: Sequence[Row]) -> None:
     axes.set_xlim(left=-10.0)
     axes.grid(axis='y', linewidth=0.3)
     axes.set_xlabel('time from fault to safe [ms]; faults that were never safe are not shown')
-    axes.legend(fontsize=8, loc='lower right')
+    if robots:
+        axes.legend(fontsize=8, loc='lower right')
     figure.savefig(path)
 
 

@@ -21,6 +21,8 @@ from univla_ros.command_recorder import CommandRecorder
 
 #: Commands further apart than this are two streams, with a silence between them [periods].
 GAP_PERIODS = 2.5
+#: Time over which measured joints are differentiated [s].
+_SPAN_S = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,9 @@ def confirmed(said: Said, commands: CommandRecorder, period_s: float) -> float:
     return max(said.time, command)
 
 
-def first_rest(times: Sequence[float], speeds: np.ndarray, begin: float, slow: float) -> float:
+def first_rest(
+    times: Sequence[float], speeds: Sequence[float], begin: float, slow: float
+) -> float:
     """When a motion first stood still, not before `begin` [s]; NaN if it never did.
 
     Args:
@@ -92,7 +96,9 @@ def first_rest(times: Sequence[float], speeds: np.ndarray, begin: float, slow: f
     return next((time for time, speed in samples if time >= begin and speed <= slow), math.nan)
 
 
-def final_rest(times: Sequence[float], speeds: np.ndarray, begin: float, slow: float) -> float:
+def final_rest(
+    times: Sequence[float], speeds: Sequence[float], begin: float, slow: float
+) -> float:
     """When a motion came to the rest that lasts to the end of the record [s]; else NaN.
 
     Arguments as of `first_rest`.
@@ -120,14 +126,26 @@ def speeds_of(embodiment: Embodiment, commands: CommandRecorder) -> np.ndarray:
     return np.abs(values / embodiment.limits.velocity).max(axis=1, initial=0.0)
 
 
-def measured_speeds(embodiment: Embodiment, measured: CommandRecorder) -> np.ndarray:
-    """Speed of each measurement as the largest share of a velocity limit, shape (n,)."""
-    values = np.array(measured.values, dtype=float).reshape(-1, embodiment.axis_count)
-    if embodiment.kind == 'arm' and len(values):
-        elapsed = np.diff(measured.times, prepend=measured.times[0] - 1.0)
-        steps = np.diff(values, axis=0, prepend=values[:1])
-        values = steps / np.maximum(elapsed, 1e-4)[:, None]
-    return np.abs(values / embodiment.limits.velocity).max(axis=1, initial=0.0)
+def measured_speeds(embodiment: Embodiment, measured: CommandRecorder) -> CommandRecorder:
+    """Speed of the measured robot as the largest share of a velocity limit, and when.
+
+    Joint angles are differentiated over `_SPAN_S` or more: messages come at uneven times.
+
+    Returns:
+        Times [s] and shares, each of shape ().
+    """
+    speeds = CommandRecorder()
+    last = 0
+    for index, (time, value) in enumerate(zip(measured.times, measured.values, strict=True)):
+        if embodiment.kind == 'arm':
+            elapsed = time - measured.times[last]
+            if elapsed < _SPAN_S:
+                continue
+            value = (value - measured.values[last]) / elapsed
+            last = index
+        speeds.times.append(time)
+        speeds.values.append(np.abs(value / embodiment.limits.velocity).max())
+    return speeds
 
 
 def streams(commands: CommandRecorder, period_s: float) -> list[CommandRecorder]:
@@ -151,29 +169,6 @@ def limit_use(embodiment: Embodiment, commands: CommandRecorder) -> tuple[float,
         if share >= largest:
             largest, words = share, ' '.join(map(str, report.worst[:2]))
     return largest, words
-
-
-def largest_start(
-    embodiment: Embodiment, commands: CommandRecorder, measured: CommandRecorder
-) -> float:
-    """How far a stream that begins after a silence starts from the measured robot.
-
-    Returns:
-        The largest distance [rad] of an arm's joint, or change of a base's axis as a share of
-        what its acceleration limit allows in one period; 0 if no stream began.
-    """
-    period_s = 1.0 / embodiment.control_rate_hz
-    starts = [(p.times[0], p.values[0]) for p in streams(commands, period_s)[1:]]
-    largest = 0.0
-    for time, value in starts:
-        before = [v for t, v in zip(measured.times, measured.values, strict=True) if t <= time]
-        if not before:
-            continue
-        step = np.abs(value - before[-1])
-        if embodiment.kind == 'base':
-            step = step / (embodiment.limits.acceleration * period_s)
-        largest = max(largest, float(step.max()))
-    return largest
 
 
 def share_of_time(states: Sequence[Said], end: float, source: str) -> float:

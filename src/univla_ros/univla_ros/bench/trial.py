@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field
+
+import numpy as np
 
 from univla_msgs.msg import ControlState
 from univla_ros.bench import timing
 from univla_ros.bench.injector import Injection
 from univla_ros.bench.injector import Injector
+from univla_ros.bench.live_graph import BenchError
 from univla_ros.bench.live_graph import LiveGraph
 from univla_ros.bench.safety import Fault
 from univla_ros.bench.timing import Said
@@ -21,9 +26,9 @@ from univla_ros.command_recorder import CommandRecorder
 
 #: Share of the velocity limit that counts as moving, and as standing still.
 MOVING, STANDING = 0.02, 0.01
-#: How far a new stream of commands may start from the measured joints [rad], and a base's twist
-#: from the measured one [steps of its acceleration limit].
-START_LIMITS = {'arm': 0.05, 'base': 2.0}
+#: A measured robot may overshoot its commands, but no further than to this share of its velocity
+#: limit: a command that jumps would be seen here even if it was not heard.
+MEASURED_SHARE = 1.25
 #: Rounding of float32 in driver messages, as a share of an acceleration limit.
 ROUNDING = 2e-3
 _UNTIL_SAFE_S, _BEFORE_S, _AFTER_S = 2.5, 0.3, 0.3
@@ -36,6 +41,7 @@ class Trial:
     """What came of one injection; times are in seconds, NaN where the event never came.
 
     Attributes:
+        at: When it was injected [s, system time].
         began: When the fault began [s, system time].
         safe: When the robot was safe [s, system time].
         time_to_safe: From the beginning of the fault.
@@ -45,12 +51,13 @@ class Trial:
         reason: The same in words.
         limit_use: Largest share of a limit that any command used.
         limit: Which limit that was.
-        start: How far new streams of commands started from the measured robot.
+        measured_use: Largest share of a velocity limit that the measured robot used.
         recovery: From healing, or from the injection of what heals by itself, until the policy
             moved the robot again.
         problems: What was not as it must be.
     """
 
+    at: float
     began: float
     safe: float
     time_to_safe: float
@@ -60,7 +67,7 @@ class Trial:
     reason: str
     limit_use: float
     limit: str
-    start: float
+    measured_use: float
     recovery: float
     problems: tuple[str, ...] = field(default=())
 
@@ -71,13 +78,15 @@ class Trials:
     Args:
         graph: The running graph.
         seed: Seed of the moments at which faults are injected.
+        robot: One of its robots; the first one if empty.
     """
 
-    def __init__(self, graph: LiveGraph, seed: int) -> None:
-        self._graph, self._watch = graph, graph.watch
-        self._embodiment = graph.embodiment
+    def __init__(self, graph: LiveGraph, seed: int, robot: str = '') -> None:
+        self._graph = graph
+        self._watch = graph.watches[robot or graph.options.robots[0]]
+        self._embodiment = self._watch.embodiment
         self._period = 1.0 / self._embodiment.control_rate_hz
-        self._injector = Injector(graph)
+        self._injector = Injector(graph, robot)
         self._random = random.Random(seed)
 
     def wait_until_moving(self, source: str = 'policy', patience_s: float = 30.0) -> None:
@@ -99,6 +108,16 @@ class Trials:
     def close(self) -> None:
         """Stop every message that is still repeated."""
         self._injector.hush()
+
+    def mend(self) -> None:
+        """Undo what a trial that broke off may have left behind."""
+        self._watch.foreign = None
+        self._injector.leave()
+        self._injector.signal(signal.SIGCONT)
+        with suppress(BenchError):
+            self._injector.break_robot('')
+            self._injector.restore_task()
+            self._injector.let_policy_drive()
 
     def run(self, fault: Fault) -> Trial:
         """One trial.
@@ -162,7 +181,7 @@ class Trials:
         if fault.safe == 'standstill':
             measured = self._watch.measured.between(injection.at - 0.1, until)
             speeds = timing.measured_speeds(self._embodiment, measured)
-            rest = timing.final_rest(measured.times, speeds, began, MOVING)
+            rest = timing.final_rest(speeds.times, speeds.values, began, MOVING)
             return began, rest, rest
         said = self._safe(fault, injection)
         if said is None:
@@ -206,12 +225,13 @@ class Trials:
         begin, end = injection.at - _BEFORE_S, time.time()
         commands = self._watch.commands.between(begin, end)
         used, limit = timing.limit_use(self._embodiment, commands)
-        start = timing.largest_start(
-            self._embodiment, commands, self._watch.measured.between(begin - 1.0, end)
-        )
+        measured = self._watch.measured.between(begin, end)
+        speeds = timing.measured_speeds(self._embodiment, measured).values
+        lying = fault.begins == 'state wrong'  # what is measured then means nothing
         states = [s for s in self._watch.states if injection.at <= s.time <= healed]
         detected = reported(states, fault.expected)
         trial = Trial(
+            at=injection.at,
             began=began,
             safe=safe,
             time_to_safe=_no_earlier(safe - began),
@@ -221,13 +241,11 @@ class Trials:
             reason=detected.reason,
             limit_use=used,
             limit=limit,
-            start=start,
+            measured_use=0.0 if lying else float(np.max(speeds, initial=0.0)),
             recovery=recovery,
             problems=(),
         )
         problems = list(judge(trial, fault.expected, fault.limit_s(self._embodiment)))
-        if start > START_LIMITS[self._embodiment.kind]:
-            problems.append(f'commands began {start:.3f} from the measured robot')
         if fault.stays_safe and not math.isnan(safe):
             problems += relapse(states, taken, healed)
         return dataclasses.replace(trial, problems=tuple(problems))
@@ -271,6 +289,8 @@ def judge(trial: Trial, expected: tuple[str, ...], limit_s: float) -> tuple[str,
         problems.append(f'reported {trial.detected or "nothing"}, not {" or ".join(expected)}')
     if trial.limit_use > 1.0 + ROUNDING:
         problems.append(f'{100.0 * trial.limit_use:.0f} % of the limit on {trial.limit}')
+    if trial.measured_use > MEASURED_SHARE:
+        problems.append(f'the robot moved at {100.0 * trial.measured_use:.0f} % of its speed')
     return tuple(problems)
 
 

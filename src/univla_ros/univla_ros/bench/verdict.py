@@ -43,6 +43,7 @@ def fault_row(
         'reaction_ms': _ms(_median([trial.reaction for trial in trials])),
         'limit_use': _finite(_largest([trial.limit_use for trial in trials])),
         'limit': max(trials, key=lambda trial: trial.limit_use).limit,
+        'measured_use': _largest([trial.measured_use for trial in trials]),
         'recovery_s': _finite(_median([trial.recovery for trial in trials])),
         'repeats': len(trials),
         'discarded_trials': discarded,
@@ -61,6 +62,7 @@ def broken_row(robot: str, name: str, reason: str) -> Row:
             'from_injection_ms',
             'reaction_ms',
             'limit_use',
+            'measured_use',
             'recovery_s',
         )
     )
