@@ -191,7 +191,12 @@ def _largest_speeds(embodiment: Embodiment) -> Speeds:
     """Speeds that `+` does not pass; the controller keeps the limits in any case."""
     if embodiment.kind == 'base':
         return Speeds(*(float(value) for value in embodiment.limits.velocity))
-    return _ARM_LARGEST
+    limits = embodiment.cartesian
+    if limits is None:
+        return _ARM_LARGEST
+    return Speeds(
+        min(_ARM_LARGEST.linear, limits.ee_speed), min(_ARM_LARGEST.angular, limits.ee_rotation)
+    )
 
 
 def _chosen_speeds(config: KeyboardConfig, largest: Speeds, robot: str) -> Speeds:
