@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from univla_control.health import CHAIN
-from univla_control.health import Fault
 from univla_core.action_chunk import ActionChunk
 from univla_core.embodiment import Embodiment
 from univla_core.embodiment import load_embodiment
+from univla_core.fault import Fault
 
 from univla_control import ChunkController
 from univla_control import Command

@@ -254,11 +254,11 @@ def test_base_rows_hold_until_due_and_end_in_zero(drive):
     """Row 0 until 0.5 s, row 1 until 1 s, then stop; gentle by the limits."""
     robot = drive('mobile_base')
     robot.tick(2)
-    robot.send([[0.1, 0.0], [0.2, 1.0]], 'base_twist', step=0.5)
+    robot.send([[0.1, 0.0], [0.2, 0.7]], 'base_twist', step=0.5)
     robot.tick(29)
     assert robot.commands[-1].twist == pytest.approx((0.1, 0.0), abs=1e-6)
     robot.tick(30)
-    assert robot.commands[-1].twist == pytest.approx((0.2, 1.0), abs=0.05)
+    assert robot.commands[-1].twist == pytest.approx((0.2, 0.7), abs=0.05)
     robot.tick(60)
     assert robot.commands[-1].twist == (0.0, 0.0)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from univla_control.health import Fault
 from univla_control.teleop import JointAsk
 from univla_control.teleop import TwistAsk
 from univla_core.embodiment import load_embodiment
 from univla_core.embodiment import robot_names
+from univla_core.fault import Fault
 
 from univla_control import Mode
 from univla_control import check_commands
@@ -96,7 +96,7 @@ def test_what_a_node_says_is_wrong_is_the_fault(drive):
         source = 'hold' if fault.name else 'policy'
         assert robot.tick().source == source
         status = robot.controller.status()
-        assert (status.fault, status.fault_reason) == (fault.name, fault.text)
+        assert (status.fault, status.fault_reason) == (fault.name, fault.reason)
 
 
 def test_nobody_is_trusted_before_the_first_heartbeat(drive):

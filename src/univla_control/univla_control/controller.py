@@ -7,6 +7,7 @@ import math
 import numpy as np
 from univla_core.action_chunk import ActionChunk
 from univla_core.embodiment import Embodiment
+from univla_core.fault import Fault
 
 from univla_control.chunk_inbox import ChunkInbox
 from univla_control.chunk_plan import plan_facts
@@ -14,7 +15,6 @@ from univla_control.command import Command
 from univla_control.command import ControllerStatus
 from univla_control.command import Mode
 from univla_control.config import ControlConfig
-from univla_control.health import Fault
 from univla_control.modes import Decision
 from univla_control.modes import Modes
 from univla_control.mover import Mover
@@ -255,7 +255,7 @@ class ChunkController:
             mode=self.modes.mode,
             source=self._decision.source,
             fault=self._fault.name,
-            fault_reason=self._fault.text,
+            fault_reason=self._fault.reason,
             estop_reason=self.modes.estop_reason,
             teleop_input=self.teleop.active(now),
             robot=self._embodiment.name,

@@ -2,21 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Why the robot does not do what was planned.
-
-    Attributes:
-        name: Short name, empty if nothing is wrong.
-        text: What is wrong and what to do, in words.
-    """
-
-    name: str = ''
-    text: str = ''
-
+from univla_core.fault import Fault
 
 #: The nodes of the chain, in the order in which their faults are named.
 CHAIN = ('policy', 'decoder')

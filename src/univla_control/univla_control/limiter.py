@@ -142,7 +142,8 @@ class JointLimiter:
 
     def _quick(self, axis: int, target: State, dt: float) -> State | None:
         bounds = self._velocity[axis], self._acceleration[axis], self._jerk[axis]
-        return self._planner.step(self._states[axis], target, bounds, dt)
+        least = self.look_ahead_s + dt  # to be early would be as wrong as to be late
+        return self._planner.step(self._states[axis], target, bounds, dt, least)
 
     def _stopping(self, axis: int, dt: float) -> State:
         p, v, a = self._states[axis]
@@ -193,7 +194,12 @@ class _AxisPlanner:
         self._output = OutputParameter(1)
 
     def step(
-        self, state: State, target: State, bounds: tuple[float, float, float], dt: float
+        self,
+        state: State,
+        target: State,
+        bounds: tuple[float, float, float],
+        dt: float,
+        least_s: float,
     ) -> State | None:
         ask, answer = self._input, self._output
         self._ruckig.delta_time = dt
@@ -203,6 +209,7 @@ class _AxisPlanner:
         ask.target_acceleration = [0.0]
         ask.max_velocity, ask.max_acceleration = [bounds[0]], [bounds[1]]
         ask.max_jerk = [bounds[2]]
+        ask.minimum_duration = least_s
         self._ruckig.reset()
         if self._ruckig.update(ask, answer) not in (Result.Working, Result.Finished):
             return None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from univla_core.fault import Fault
+
 from univla_control.chunk_plan import ChunkPlan
 from univla_control.command import Mode
 from univla_control.config import ControlConfig
-from univla_control.health import Fault
 from univla_control.teleop import Teleop
 from univla_control.watch import Watch
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from univla_core.embodiment import AxisLimits
 from univla_core.embodiment import Embodiment
+from univla_core.fault import Fault
 
 from univla_control.chunk_plan import ChunkPlan
 from univla_control.command import Command
 from univla_control.config import ControlConfig
 from univla_control.gripper_track import GripperTrack
-from univla_control.health import Fault
 from univla_control.joint_history import JointHistory
 from univla_control.limiter import JointLimiter
 from univla_control.limiter import TwistLimiter

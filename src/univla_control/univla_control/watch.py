@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from univla_core.embodiment import Embodiment
+from univla_core.fault import Fault
 
 from univla_control.config import ControlConfig
-from univla_control.health import Fault
 from univla_control.health import Heartbeats
 
 # A joint state older than the one before by so much [s] means that the clock was set back.

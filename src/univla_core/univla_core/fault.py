@@ -14,9 +14,9 @@ class Fault(NamedTuple):
             healthy part waits for.
     """
 
-    name: str
-    reason: str
+    name: str = ''
+    reason: str = ''
 
 
 #: Nothing is wrong and nothing is waited for.
-HEALTHY = Fault('', '')
+HEALTHY = Fault()

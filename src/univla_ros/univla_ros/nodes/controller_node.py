@@ -15,11 +15,11 @@ from univla_control.command import Mode
 from univla_control.config import ControlConfig
 from univla_control.controller import ChunkController
 from univla_control.health import CHAIN
-from univla_control.health import Fault
 from univla_core.embodiment import Embodiment
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import ActionError
 from univla_core.errors import DriverError
+from univla_core.fault import Fault
 from univla_core.parameters import parameter
 
 from univla_msgs.msg import ActionChunk as ActionChunkMsg
@@ -272,7 +272,7 @@ class ControllerNode(SuiteNode):
             speed_scale=1.0,
         )
         if self._other_publishers:
-            msg.fault, msg.fault_reason = 'second_publisher', controller.watch.outside.text
+            msg.fault, msg.fault_reason = 'second_publisher', controller.watch.outside.reason
         elif self._driver.waiting_for:
             msg.fault, msg.fault_reason = 'driver_not_ready', self._driver.waiting_for
         if self._held_back:
