@@ -26,6 +26,8 @@ from univla_msgs.msg import ControlState
 from univla_msgs.srv import SetMode
 
 SPACE = '/widowx'
+COMMAND = ('univla_ros.cli', 'teleop', 'widowx')
+EXECUTABLE = ('univla_ros.teleop.keyboard', '--ros-args')
 COLOUR = re.compile('\x1b\\[[0-9;]*m')
 
 
@@ -60,12 +62,12 @@ class Station:
 class Tool:
     """`univla teleop` under a pty whose output is read all the time, as a terminal does."""
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, *words: str, command: tuple[str, ...] = COMMAND) -> None:
         self.master, self.slave = pty.openpty()
         self.before = termios.tcgetattr(self.slave)
         self.shown = bytearray()
         self.process = subprocess.Popen(
-            [sys.executable, '-m', 'univla_ros.cli', 'teleop', 'widowx', *words],
+            [sys.executable, '-m', *command, *words],
             stdin=self.slave,
             stdout=self.slave,
             stderr=self.slave,
@@ -166,6 +168,27 @@ def test_keys_ask_for_modes_stop_and_reset(rig, start, station):
     assert rig.until(lambda: 'done as told' in tool.text())
 
 
+def test_a_stop_that_nobody_confirms_is_told_loudly(rig, start):
+    """The controller hangs: the operator must learn that only the robot's own stop helps."""
+    tool = start()
+    tool.type('x')
+    deadline = time.monotonic() + 10.0
+    while 'NO ANSWER' not in tool.text() and time.monotonic() < deadline:
+        time.sleep(0.05)  # without spinning the controller
+    assert "estop: NO ANSWER from the controller; use the robot's own stop" in tool.text()
+    assert 'no news for' in tool.text()
+
+
+def test_a_stop_that_nobody_offers_is_told_too(rig, start):
+    tool = start()
+    for service in list(rig.probe.services):
+        if service.srv_name.endswith('/estop'):
+            rig.probe.destroy_service(service)
+    rig.spin(1.0)
+    tool.type('x')
+    assert rig.until(lambda: 'nobody offers /widowx/estop; the controller is gone' in tool.text())
+
+
 def test_arrow_keys_are_not_the_escape_key(rig, start, station):
     """They begin with the same byte; mistaking them would stop the robot at every press."""
     tool = start()
@@ -200,6 +223,31 @@ def test_a_latent_code_is_followed_while_f_is_held(rig, start):
     count = len(codes)
     rig.spin(0.5)
     assert len(codes) == count
+
+
+def test_the_executable_drives_a_base_in_the_namespace_it_is_given(rig, station):
+    station.state.robot = 'mobile_base'
+    twists = rig.record(TwistStamped, f'{SPACE}/teleop/twist')
+    tool = Tool('-r', f'__ns:={SPACE}', '-p', 'speed:=0.2', command=EXECUTABLE)
+    try:
+        assert rig.until(lambda: 'turn left, right' in tool.text(), 60.0), tool.text()
+        tool.type('w')
+        rig.spin(0.2)
+        tool.type('a')
+        assert rig.until(lambda: twists and twists[-1].twist.angular.z == 0.5)
+        assert {msg.twist.linear.x for msg in twists} <= {0.2, 0.0}
+        assert twists[0].twist.linear.x == 0.2
+    finally:
+        tool.end()
+
+
+def test_the_executable_asks_which_robot():
+    tool = Tool(command=EXECUTABLE)
+    tool.process.wait(60.0)
+    time.sleep(0.2)
+    text = tool.text()
+    tool.end()
+    assert 'which robot? Add --ros-args -r __ns:=/widowx' in text
 
 
 def test_the_picture_tells_mode_fault_and_what_holds_back(rig, start, station):
@@ -269,7 +317,7 @@ def run(*words: str, terminal: bool) -> tuple[int, str]:
         tool.end()
         return code, ' '.join(text.split())
     done = subprocess.run(
-        [sys.executable, '-m', 'univla_ros.cli', 'teleop', 'widowx', *words],
+        [sys.executable, '-m', *COMMAND, *words],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -183,7 +183,7 @@ class OperatorLink:
     def _answer(self, call: _Call) -> str:
         if not call.future.done():
             call.future.cancel()
-            return f'{call.name}: NO ANSWER from the controller; use the stop of the robot itself'
+            return f"{call.name}: NO ANSWER from the controller; use the robot's own stop"
         result = call.future.result()
         done = result.accepted if isinstance(result, SetMode.Response) else result.success
         text = f': {result.message}' if result.message else ''
