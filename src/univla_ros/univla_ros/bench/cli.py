@@ -30,6 +30,9 @@ def safety(
     checkpoint: Annotated[str, typer.Option(help='Checkpoint folder, or its name.')] = 'untrained',
     device: Annotated[str, typer.Option(help='auto, cpu, cuda or cuda:<n>.')] = 'auto',
     seed: Annotated[int, typer.Option(help='Seed of scene and injection times.')] = 0,
+    params_file: Annotated[
+        str, typer.Option(help='YAML with parameters that override all others.')
+    ] = '',
     output: Annotated[Path, typer.Option(help='Folder for picture, table and logs.')] = _OUTPUT,
     json: Annotated[Path | None, typer.Option(help='Write the results there as JSON.')] = None,
 ) -> None:
@@ -49,6 +52,7 @@ def safety(
         checkpoint=checkpoint,
         device=device,
         seed=seed,
+        params_file=params_file,
         output=output,
         json_path=json,
     )
@@ -65,6 +69,9 @@ def soak(
     checkpoint: Annotated[str, typer.Option(help='Checkpoint folder, or its name.')] = 'untrained',
     device: Annotated[str, typer.Option(help='auto, cpu, cuda or cuda:<n>.')] = 'auto',
     seed: Annotated[int, typer.Option(help='Seed of scene, faults and their times.')] = 0,
+    params_file: Annotated[
+        str, typer.Option(help='YAML with parameters that override all others.')
+    ] = '',
     output: Annotated[Path, typer.Option(help='Folder for picture and logs.')] = _OUTPUT,
     json: Annotated[Path | None, typer.Option(help='Write the results there as JSON.')] = None,
 ) -> None:
@@ -82,6 +89,7 @@ def soak(
         checkpoint=checkpoint,
         device=device,
         seed=seed,
+        params_file=params_file,
         output=output,
         json_path=json,
     )

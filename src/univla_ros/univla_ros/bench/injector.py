@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 from geometry_msgs.msg import TwistStamped
 from rclpy.publisher import Publisher
+from sensor_msgs.msg import Joy
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
+from univla_core.parameters import read_yaml
+from univla_core.paths import config_directory
 from univla_sim.tasks import instruction_for
 
 from univla_msgs.msg import ActionChunk
@@ -37,6 +40,8 @@ _RATE_HZ = 50.0
 _PATIENCE_S = 5.0
 #: A slow motion that any pose allows: an arm comes nearer and up, a base drives a curve.
 _ARM_TWIST = ((-0.02, 0.0, 0.03), (0.0, 0.0, 0.0))
+_STICK = 0.6
+_GAMEPAD = 'xbox'
 _OTHER_TASK = {'arm': ('reach', 'blue'), 'base': ('drive', 'blue')}
 _BASE_TWIST = ((0.1, 0.0, 0.0), (0.0, 0.0, 0.3))
 
@@ -71,6 +76,7 @@ class Injector:
         self._publishers: dict[str, Publisher] = {}
         self._clients: dict[str, Any] = {}
         self._repeaters: dict[str, Repeater] = {}
+        self._pressed = False
         self._intruder: Publisher | None = None
         for kind, name, qos, space in (
             (LatentAction, 'latent_action', PLAN, leader),
@@ -78,6 +84,7 @@ class Injector:
             (String, 'sim/fault', EVENT, self._space),
             (String, 'instruction', EVENT, leader),
             (TwistStamped, 'teleop/twist', EVENT, self._space),
+            (Joy, 'joy', EVENT, self._space),
         ):
             self._publishers[name] = self._node.create_publisher(kind, f'{space}/{name}', qos)
         for kind, name in (
@@ -149,6 +156,31 @@ class Injector:
 
         self._repeaters['teleop/twist'] = Repeater(say, _RATE_HZ)
         return Injection(self._repeaters['teleop/twist'].begun)
+
+    def steer_by_gamepad(self) -> Injection:
+        """Hold the dead-man button and push a stick, until `let_go` or `hush`."""
+        self._pressed = False
+        self._repeaters['joy'] = Repeater(self._say_joy, _RATE_HZ)
+        time.sleep(0.1)  # a button counts from when it was seen open
+        self._pressed = True
+        return Injection(time.time())
+
+    def let_go(self) -> Injection:
+        """Open the dead-man button, the stick still pushed; the gamepad goes on speaking."""
+        self._pressed = False
+        at = time.time()
+        self._say_joy()
+        return Injection(at)
+
+    def _say_joy(self) -> None:
+        msg = Joy(axes=[0.0] * 8, buttons=[0] * 16)
+        msg.header.stamp = self._node.get_clock().now().to_msg()
+        gamepad = read_yaml(config_directory() / 'teleop' / f'{_GAMEPAD}.yaml')
+        base = self._embodiment.kind == 'base'
+        stick = gamepad['base']['linear'] if base else gamepad['arm']['x']
+        msg.axes[stick['axis']] = _STICK if base else -_STICK
+        msg.buttons[gamepad['deadman']] = int(self._pressed)
+        self._publishers['joy'].publish(msg)
 
     def change_task(self) -> Injection:
         """Give another task than the graph started with."""

@@ -42,6 +42,7 @@ class GraphOptions:
     Attributes:
         robots: One robot, or several that follow the first one's policy.
         log_directory: Folder for the nodes' logs.
+        params_file: YAML with parameters that override all others; empty for none.
         settable_clock: Whether the graph lives in time that the bench publishes.
     """
 
@@ -51,6 +52,7 @@ class GraphOptions:
     checkpoint: str = 'untrained'
     device: str = 'auto'
     seed: int = 0
+    params_file: str = ''
     settable_clock: bool = False
 
     @property
@@ -67,6 +69,7 @@ class GraphOptions:
             'device': self.device,
             'seed': str(self.seed),
             'instruction': self.instruction,
+            'params_file': self.params_file,
             'use_sim_time': str(self.settable_clock).lower(),
         }
         if len(self.robots) == 1:

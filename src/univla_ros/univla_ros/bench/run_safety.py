@@ -65,6 +65,7 @@ class SafetyOptions:
     checkpoint: str = 'untrained'
     device: str = 'auto'
     seed: int = 0
+    params_file: str = ''
     output: Path = Path('out/bench')
     json_path: Path | None = None
 
@@ -168,6 +169,7 @@ class _Session:
             checkpoint=options.checkpoint,
             device=options.device,
             seed=options.seed,
+            params_file=options.params_file,
             settable_clock=settable,
         )
 

@@ -111,6 +111,11 @@ def _teleoperation(injector: Injector) -> None:
     injector.set_mode(ControlState.MODE_TELEOP)
 
 
+def _gamepad(injector: Injector) -> None:
+    injector.steer_by_gamepad()
+    injector.set_mode(ControlState.MODE_TELEOP)
+
+
 def _camera(name: str, begins: Beginning, *expected: str) -> Fault:
     return Fault(name=name, inject=_breaks(name), heal=_heals, begins=begins, expected=expected)
 
@@ -200,6 +205,14 @@ FAULTS: tuple[Fault, ...] = (
         prepare=_teleoperation,
         starts_from='teleop',
         inject=Injector.hush,
+        heal=Injector.let_policy_drive,
+        expected=('no_teleop',),
+    ),
+    Fault(
+        name='deadman_open',
+        prepare=_gamepad,
+        starts_from='teleop',
+        inject=Injector.let_go,
         heal=Injector.let_policy_drive,
         expected=('no_teleop',),
     ),

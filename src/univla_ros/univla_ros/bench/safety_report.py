@@ -43,9 +43,9 @@ def show(console: Console, rows: Sequence[Row]) -> None:
             ok = '[green]yes' if row['ok'] else '[red]NO'
             table.add_row(*cells(row)[:-1], ok)
         console.print(table)
-        for row in own:
-            for problem in row['problems']:
-                console.print(f'  [red]{row["name"]}: {problem}[/]', highlight=False)
+        for problem in dict.fromkeys(problem for row in own for problem in row['problems']):
+            names = ', '.join(row['name'] for row in own if problem in row['problems'])
+            console.print(f'  [red]{names}: {problem}[/]', highlight=False)
 
 
 def markdown(rows: Sequence[Row]) -> str:

@@ -78,6 +78,7 @@ class SoakOptions:
     checkpoint: str = 'untrained'
     device: str = 'auto'
     seed: int = 0
+    params_file: str = ''
     output: Path = Path('out/bench')
     json_path: Path | None = None
 
@@ -126,6 +127,7 @@ def run_soak(options: SoakOptions) -> int:
         checkpoint=options.checkpoint,
         device=options.device,
         seed=options.seed,
+        params_file=options.params_file,
     )
     for old in logs.glob('*.log'):
         old.unlink()  # of another run with other robots
