@@ -131,3 +131,27 @@ def test_axes_need_not_be_unit_vectors():
     )
     expected = rotation_from_vector(np.array([0.0, 0.0, 0.3]))
     assert chain.forward(np.array([0.3]))[:3, :3] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('name', ARMS)
+def test_many_states_at_once_move_like_each_alone(name):
+    """`motion` is `forward` and `jacobian` times velocity, row by row."""
+    robot = load_embodiment(name)
+    rng = np.random.default_rng(2)
+    joints = rng.uniform(robot.limits.lower, robot.limits.upper, (20, robot.axis_count))
+    velocities = rng.normal(size=joints.shape)
+    for row, (place, linear, angular) in enumerate(
+        zip(*robot.chain.motion(joints, velocities), strict=True)
+    ):
+        assert place == pytest.approx(robot.chain.forward(joints[row])[:3, 3])
+        twist = robot.chain.jacobian(joints[row]) @ velocities[row]
+        assert np.append(linear, angular) == pytest.approx(twist)
+
+
+@pytest.mark.parametrize('name', ARMS)
+def test_no_posture_reaches_farther_than_reach(name):
+    robot = load_embodiment(name)
+    rng = np.random.default_rng(3)
+    for joints in rng.uniform(robot.limits.lower, robot.limits.upper, (200, robot.axis_count)):
+        moved = np.linalg.norm(robot.chain.jacobian(joints)[:3], axis=0)
+        assert (moved <= robot.chain.reach() + 1e-9).all()

@@ -51,6 +51,11 @@ class KinematicChain:
         self._cross[:, 0, 1], self._cross[:, 0, 2] = -z, y
         self._cross[:, 1, 0], self._cross[:, 1, 2] = z, -x
         self._cross[:, 2, 0], self._cross[:, 2, 1] = -y, x
+        # Origin times turn = still + cos(q) · cosine + sin(q) · sine.
+        rotations = self._origins[:, :3, :3]
+        self._still = rotations @ self._outer
+        self._cosine = rotations - self._still
+        self._sine = rotations @ self._cross
 
     @classmethod
     def from_origins(
@@ -101,6 +106,41 @@ class KinematicChain:
     def jacobian(self, joints: np.ndarray) -> np.ndarray:
         """Geometric Jacobian (6, n): linear [m/rad], then angular, both in the base frame."""
         return self._pose_and_jacobian(joints)[1]
+
+    def motion(
+        self, joints: np.ndarray, velocities: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where the end effector is and how it moves, for many states at once.
+
+        Args:
+            joints: Joint angles [rad], shape (K, n).
+            velocities: Joint velocities [rad/s], shape (K, n).
+
+        Returns:
+            Positions [m], velocities [m/s] and angular velocities [rad/s] of the end effector
+            in the base frame, each (K, 3).
+        """
+        count, states = self.joint_count, len(joints)
+        angles = joints.T[:, :, None, None]
+        steps = self._still[:, None] + np.cos(angles) * self._cosine[:, None]
+        steps += np.sin(angles) * self._sine[:, None]
+        turns = np.empty((count + 1, states, 3, 3))  # before the first joint, after each
+        turns[0] = np.eye(3)
+        for index in range(count):
+            np.matmul(turns[index], steps[index], out=turns[index + 1])
+        offsets = np.matmul(turns[:-1], self._origins[:, None, :3, 3:])[..., 0]
+        places = np.cumsum(offsets, axis=0)  # of the joints, (n, K, 3)
+        axes = np.matmul(turns[1:], self._axes[:, None, :, None])[..., 0]
+        ee = places[-1] + turns[-1] @ self._T_last_ee[:3, 3]
+        spins = velocities.T[:, :, None] * axes
+        linear = _cross(spins, ee - places).sum(axis=0)
+        return ee, linear, spins.sum(axis=0)
+
+    def reach(self) -> np.ndarray:
+        """How far one radian of each joint moves the end effector at most [m], shape (n,)."""
+        links = np.linalg.norm(self._origins[1:, :3, 3], axis=1)
+        lengths = np.append(links, np.linalg.norm(self._T_last_ee[:3, 3]))
+        return np.cumsum(lengths[::-1])[::-1]
 
     def _pose_and_jacobian(self, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         links = self.link_poses(joints)
@@ -179,3 +219,12 @@ class KinematicChain:
             return jacobian.T @ np.linalg.solve(gram, error)
         pull = 0.05 * (rest - joints)
         return pull + jacobian.T @ np.linalg.solve(gram, error - jacobian @ pull)
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cross product along the last axis; `np.cross` costs more than the sums."""
+    product = np.empty_like(a)
+    product[..., 0] = a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1]
+    product[..., 1] = a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2]
+    product[..., 2] = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    return product
