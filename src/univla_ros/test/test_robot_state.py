@@ -19,6 +19,7 @@ from std_msgs.msg import String
 from univla_core.embodiment import load_embodiment
 from univla_core.embodiment import robot_names
 from univla_core.errors import ObservationError
+from univla_ros.conversions import header_to_msg
 from univla_ros.robot_state import RobotStateSource
 from univla_ros.robot_state import robot_state_from_msg
 
@@ -97,8 +98,10 @@ class Ear:
         self.node = rclpy.create_node(
             'ear', cli_args=['--ros-args', '-r', f'{own}:={state_topic}']
         )
-        self.states, self.problems = [], []
-        self.source = RobotStateSource(self.node, body, self.states.append, self.problems.append)
+        self.states, self.problems, self.jumps = [], [], []
+        self.source = RobotStateSource(
+            self.node, body, self.states.append, self.problems.append, self.jumps.append
+        )
         rig.executor.add_node(self.node)
 
 
@@ -153,6 +156,93 @@ def test_airbots_gripper_speaks_beside_its_joint_states(rig, profile, topic, msg
     arm.publish(joint_state([f'joint{i}' for i in range(1, 7)], [0.0] * 6))
     assert rig.until(lambda: ear.states)
     assert ear.states[0].opening == opening
+
+
+def stamped(rig, positions, ahead_s: float = 0.0) -> JointState:
+    """A joint state of now, or of the near future."""
+    msg = joint_state(NAMES[: len(positions)], positions)
+    msg.header = header_to_msg(rig.now() + ahead_s)
+    return msg
+
+
+def heard(rig, ear, publisher, positions, ahead_s: float = 0.0) -> bool:
+    """Whether a joint state is handed over; waits until it was judged."""
+    before = len(ear.states), ear.source.dropped
+    publisher.publish(stamped(rig, positions, ahead_s))
+    assert rig.until(lambda: (len(ear.states), ear.source.dropped) != before)
+    return len(ear.states) > before[0]
+
+
+def test_a_driver_that_mixes_up_its_joints_is_not_believed(rig):
+    """Until a good message comes, the problem names the joint."""
+    ear = Ear(rig, 'widowx', '/wx250s/joint_states')
+    publisher = rig.publisher(JointState, '/wx250s/joint_states')
+    right = [0.0, -1.0, 1.0, 0.0, 0.5, 0.0]
+    assert heard(rig, ear, publisher, right) and ear.source.problem is None
+    assert not heard(rig, ear, publisher, [*right[3:], *right[:3]])
+    name, reason = ear.source.problem
+    assert name == 'bad_joint_state'
+    assert 'joint shoulder moved by' in reason or 'joint elbow moved by' in reason
+    assert ear.problems == [reason]
+    assert heard(rig, ear, publisher, right) and ear.source.problem is None
+
+
+def test_a_robot_that_was_moved_elsewhere_is_believed_and_told(rig):
+    ear = Ear(rig, 'widowx', '/wx250s/joint_states')
+    publisher = rig.publisher(JointState, '/wx250s/joint_states')
+    assert heard(rig, ear, publisher, [0.0] * 6)
+    told = [heard(rig, ear, publisher, [1.5] * 6) for _ in range(4)]
+    assert told == [False, False, True, True]
+    assert [state.axes[0] for state in ear.jumps] == [1.5]
+    assert ear.source.problem is None
+
+
+@pytest.mark.parametrize(('ahead_s', 'believed'), [(0.05, True), (2.0, False)])
+def test_a_state_from_the_future_is_refused(rig, ahead_s, believed):
+    ear = Ear(rig, 'widowx', '/wx250s/joint_states')
+    publisher = rig.publisher(JointState, '/wx250s/joint_states')
+    assert heard(rig, ear, publisher, [0.0] * 6, ahead_s) == believed
+    assert believed or 'in the future; synchronise the clocks' in ear.source.problem[1]
+
+
+def test_a_state_without_a_stamp_is_of_its_arrival(rig):
+    ear = Ear(rig, 'widowx', '/wx250s/joint_states')
+    publisher = rig.publisher(JointState, '/wx250s/joint_states')
+    before = rig.now()
+    publisher.publish(joint_state(stamp=0))
+    assert rig.until(lambda: ear.states)
+    assert before <= ear.states[0].stamp <= rig.now()
+
+
+def test_another_robots_joints_are_named_after_a_second(rig):
+    """Not at once: drivers may split a robot into several messages."""
+    ear = Ear(rig, 'widowx', '/wx250s/joint_states')
+    publisher = rig.publisher(JointState, '/wx250s/joint_states')
+    begin = rig.now()
+
+    def again() -> bool:
+        publisher.publish(joint_state(['joint1', 'joint2'], [0.0, 0.0]))
+        rig.spin(0.05)
+        return ear.source.problem is not None
+
+    assert rig.until(again)
+    assert rig.now() - begin > 1.0
+    assert 'joint_states holds joint1, joint2 but none of waist' in ear.source.problem[1]
+    publisher.publish(joint_state())
+    assert rig.until(lambda: ear.states) and ear.source.problem is None
+
+
+def test_parts_of_the_robot_are_no_strangers(rig):
+    """A gripper's own message may come for ever beside the arm's."""
+    ear = Ear(rig, 'widowx', '/wx250s/joint_states')
+    publisher = rig.publisher(JointState, '/wx250s/joint_states')
+    for _ in range(15):
+        publisher.publish(joint_state(['left_finger'], [0.02]))
+        publisher.publish(joint_state(['wheel'], [0.02]))
+        rig.spin(0.05)
+        publisher.publish(stamped(rig, [0.0] * 6))
+        rig.spin(0.05)
+    assert ear.problems == []
 
 
 def odometry(v=0.2, w=-0.5, x=1.0, heading=2.0) -> Odometry:
