@@ -90,6 +90,7 @@ class Embodiment:
         axis_names: Names of the commanded axes.
         link_names: Link moved by each axis (arms).
         maker_limits: What the maker allows.
+        operating_limits: The same, where the file names a tighter operating set.
         limits: What the suite uses: a share of it, or the file's tighter operating set.
         cartesian: What the end effector and the body keep to, None for a base.
         maker_cartesian: The most that `cartesian` may be loosened to, None for a base.
@@ -106,6 +107,7 @@ class Embodiment:
     axis_names: tuple[str, ...]
     link_names: tuple[str, ...]
     maker_limits: AxisLimits
+    operating_limits: AxisLimits
     limits: AxisLimits
     cartesian: CartesianLimits | None
     maker_cartesian: CartesianLimits | None
@@ -174,11 +176,9 @@ def _from_document(document: dict[str, Any], where: str) -> Embodiment:
         kind = document['kind']
         axes = document['joints' if kind == 'arm' else 'axes']
         maker = _limits(axes, where)
-        limits = maker.scaled(float(document['control']['limit_share']))
-        operating = [axis.get('operating', {}) for axis in axes]
-        limits = limits.tightened(
-            _limits([{**a, **o} for a, o in zip(axes, operating, strict=True)], where)
-        )
+        share = maker.scaled(float(document['control']['limit_share']))
+        operating = _limits([{**axis, **axis.get('operating', {})} for axis in axes], where)
+        operating = operating.tightened(maker)
         cartesian, most = _cartesian(document, kind)
         embodiment = Embodiment(
             name=document['name'],
@@ -187,7 +187,8 @@ def _from_document(document: dict[str, Any], where: str) -> Embodiment:
             axis_names=tuple(axis['name'] for axis in axes),
             link_names=tuple(axis['link'] for axis in axes if 'link' in axis),
             maker_limits=maker,
-            limits=limits,
+            operating_limits=operating,
+            limits=operating.tightened(share),
             cartesian=cartesian,
             maker_cartesian=most,
             chain=_chain(document) if kind == 'arm' else None,
