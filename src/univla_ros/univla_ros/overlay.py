@@ -50,7 +50,7 @@ def annotated(picture: np.ndarray, state: OverlayState) -> np.ndarray:
     canvas[height - 44 :] = canvas[height - 44 :] // 3
     colour = _COLOURS.get(state.source, _COLOURS['none'])
     _text(canvas, f'"{state.instruction}"' if state.instruction else 'no instruction', (10, 18))
-    label = state.fault or state.source
+    label = f'{state.source} ({state.fault})' if state.fault else state.source
     _text(canvas, f'{state.robot}: {label}', (10, 36), colour)
     latency = '-' if np.isnan(state.latency_s) else f'{1000 * state.latency_s:.0f} ms'
     _text(canvas, f'chain {latency}   control {state.control_rate_hz:.0f} Hz', (width - 260, 36))
