@@ -3,87 +3,114 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
 
 import numpy as np
 
+from univla_core.camera_watch import CameraRules
+from univla_core.camera_watch import CameraWatch
+from univla_core.clock_watch import ClockWatch
+from univla_core.embodiment import Camera
 from univla_core.errors import ObservationError
+from univla_core.fault import Fault
 from univla_core.observation import Observation
 
 
-@dataclass
 class ObservationBuffer:
-    """Keeps one picture per camera; pure, so time is an argument.
+    """The gate between cameras and policy; pure, so time is an argument.
+
+    What no watch complains about is an observation; nothing is ever filled in.
+
+    Args:
+        cameras: The cameras that make an observation, by name.
+        rules: What is asked of them.
 
     Attributes:
-        sizes: Expected (width, height) by camera name; these cameras make an observation.
-        max_age_s: Oldest acceptable picture [s].
-        max_skew_s: Largest acceptable time between two cameras' pictures [s].
+        watches: The judge of each camera, by name.
     """
 
-    sizes: Mapping[str, tuple[int, int]]
-    max_age_s: float
-    max_skew_s: float = 0.1
-    _frames: dict[str, tuple[float, np.ndarray]] = field(default_factory=dict)
+    def __init__(self, cameras: Mapping[str, Camera], rules: CameraRules) -> None:
+        self._rules = rules
+        self.watches = {name: CameraWatch(camera, rules) for name, camera in cameras.items()}
+        self._clock = ClockWatch()
+        self._jump = 0.0
 
-    def add(self, camera: str, stamp: float, image: np.ndarray, now: float) -> None:
-        """Take a picture in.
+    def add(self, camera: str, stamp: float, image: np.ndarray, now: float) -> Fault | None:
+        """Take a picture in; the fault, if it is refused. Arguments as `CameraWatch.add`."""
+        return self.watches[camera].add(stamp, image, now)
+
+    def tick(self, now: float, steady: float) -> None:
+        """Look at the clock; after a jump all pictures are forgotten.
 
         Args:
-            camera: Name of the camera.
-            stamp: Capture time [s].
-            image: RGB, uint8, shape (height, width, 3).
+            now: Present time on the clock that stamps are compared with [s].
+            steady: A clock that never jumps [s].
+        """
+        jump = self._clock.jump(now, steady)
+        if jump:
+            for watch in self.watches.values():
+                watch.forget()
+            self._jump = jump
+
+    def forget(self) -> None:
+        """Begin anew, as if nothing had been heard."""
+        self._clock.forget()
+        self._jump = 0.0
+        for watch in self.watches.values():
+            watch.forget()
+
+    def fault(self, now: float) -> Fault | None:
+        """Why there is no good observation at present; None if there is one.
+
+        With several cameras at fault the first one's name stands for all; the reason names each.
+        """
+        found = [fault for watch in self.watches.values() if (fault := watch.fault(now))]
+        reasons = '; '.join(fault.reason for fault in found)
+        if self._jump:
+            if any(watch.frame is None for watch in self.watches.values()):
+                return Fault(
+                    'clock_jump',
+                    f'the clock jumped by {self._jump:+.2f} s, so earlier pictures were '
+                    f'forgotten; synchronise clocks before the start ({reasons})',
+                )
+            self._jump = 0.0
+        if found:
+            return Fault(found[0].name, reasons)
+        return self._skew()
+
+    def observation(
+        self, instruction: str, now: float, *, needs_instruction: bool = True
+    ) -> Observation:
+        """The newest complete observation.
+
+        Args:
+            instruction: The task in words.
             now: Present time [s].
+            needs_instruction: False where a person picks the codes.
 
         Raises:
-            ObservationError: If the picture has another size, no stamp, or one from the future.
+            ObservationError: With the reason of `fault`, or saying that there is no instruction.
         """
-        width, height = self.sizes[camera]
-        if image.shape[:2] != (height, width):
-            raise ObservationError(
-                f'camera {camera} sends {image.shape[1]}x{image.shape[0]} pictures, expected '
-                f'{width}x{height}; set the driver or the camera in config/robots to the same size'
-            )
-        if stamp <= 0.0:
-            raise ObservationError(
-                f'camera {camera} sends pictures without a time stamp; latency and staleness '
-                'cannot be known, so fix its driver'
-            )
-        if stamp > now + 0.05:
-            raise ObservationError(
-                f'camera {camera} sends pictures from {stamp - now:.2f} s in the future; '
-                'synchronise the clocks (chrony, PTP) or set use_sim_time everywhere'
-            )
-        self._frames[camera] = (stamp, image)
-
-    def observation(self, instruction: str, now: float) -> Observation:
-        """The newest complete observation; nothing is ever filled in.
-
-        Raises:
-            ObservationError: Naming the camera that is missing, stale or out of step, or saying
-                that there is no instruction.
-        """
-        missing = [name for name in self.sizes if name not in self._frames]
-        if missing:
-            raise ObservationError(f'no picture from camera {", ".join(missing)} yet')
-        stamps = {name: stamp for name, (stamp, _) in self._frames.items()}
-        oldest = min(stamps, key=stamps.__getitem__)
-        age = now - stamps[oldest]
-        if age > self.max_age_s:
-            raise ObservationError(
-                f'camera {oldest}: newest picture is {age:.2f} s old, more than '
-                f'{self.max_age_s} s; is its driver alive?'
-            )
-        if age < -0.05:
-            self._frames.clear()
-            raise ObservationError('the clock jumped backwards; waiting for new pictures')
-        if max(stamps.values()) - stamps[oldest] > self.max_skew_s:
-            raise ObservationError(
-                f'camera {oldest} is {max(stamps.values()) - stamps[oldest]:.2f} s '
-                'behind the others'
-            )
-        images = {name: image for name, (_, image) in self._frames.items()}
-        observation = Observation(images=images, instruction=instruction, stamp=stamps[oldest])
-        observation.check(tuple(self.sizes))
+        fault = self.fault(now)
+        if fault is not None:
+            raise ObservationError(fault.reason)
+        frames = {name: watch.frame for name, watch in self.watches.items() if watch.frame}
+        observation = Observation(
+            images={name: image for name, (_, image) in frames.items()},
+            instruction=instruction,
+            stamp=min(stamp for stamp, _ in frames.values()),
+        )
+        observation.check(tuple(self.watches), needs_instruction=needs_instruction)
         return observation
+
+    def _skew(self) -> Fault | None:
+        """Pictures of different moments; a slower camera may lie behind by its own timeout."""
+        stamps = {name: watch.frame[0] for name, watch in self.watches.items() if watch.frame}
+        oldest = min(stamps, key=stamps.__getitem__)
+        behind = max(stamps.values()) - stamps[oldest]
+        if behind <= max(self._rules.max_skew_s, self.watches[oldest].timeout_s):
+            return None
+        return Fault(
+            'camera_skew',
+            f'camera {oldest} is {behind:.2f} s behind the others; synchronise the clocks of '
+            'the cameras or shorten its delay',
+        )

@@ -8,6 +8,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_msgs.msg import KeyValue
 from rclpy.node import Node
+from univla_core.work_watch import WorkWatch
 
 OK = DiagnosticStatus.OK
 WARN = DiagnosticStatus.WARN
@@ -48,6 +49,21 @@ class Diagnostics:
         msg = DiagnosticArray(status=list(self._statuses.values()))
         msg.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(msg)
+
+
+def work_values(work: WorkWatch, steady: float) -> dict[str, object]:
+    """What a status tells about repeated work: latency against its budget, and rate.
+
+    Args:
+        work: Times of the work.
+        steady: Present time on the clock of `work` [s].
+    """
+    return {
+        'latency median [s]': work.latency(0.5),
+        'latency p95 [s]': work.latency(0.95),
+        'latency budget [s]': work.budget_s,
+        'rate [Hz]': work.rate_hz(steady),
+    }
 
 
 def _text(value: object) -> str:

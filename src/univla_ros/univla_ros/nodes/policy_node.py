@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
-import threading
 import time
 from collections import Counter
-from collections import deque
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
-from sensor_msgs.msg import CompressedImage
-from sensor_msgs.msg import Image
+from std_msgs.msg import Int32MultiArray
 from std_msgs.msg import String
+from univla_core.camera_watch import CameraRules
+from univla_core.embodiment import Camera
 from univla_core.embodiment import load_embodiment
+from univla_core.errors import ActionError
 from univla_core.errors import ConfigError
-from univla_core.errors import ObservationError
-from univla_core.errors import UnivlaError
-from univla_core.observation import Observation
-from univla_core.observation_buffer import ObservationBuffer
+from univla_core.fault import Fault
+from univla_core.latent_action import LatentAction
 from univla_core.parameters import parameter
+from univla_core.work_watch import WorkWatch
 
 from univla_msgs.msg import LatentAction as LatentActionMsg
+from univla_ros.camera_inputs import CameraInputs
 from univla_ros.checkpoints import ensure_checkpoint
 from univla_ros.conversions import latent_action_to_msg
-from univla_ros.conversions import seconds_from_msg
+from univla_ros.diagnostics import ERROR
 from univla_ros.diagnostics import OK
 from univla_ros.diagnostics import STALE
 from univla_ros.diagnostics import WARN
-from univla_ros.images import image_from_compressed_msg
-from univla_ros.images import image_from_msg
+from univla_ros.diagnostics import work_values
+from univla_ros.nodes.heartbeat import Heartbeat
+from univla_ros.picked_codes import PickedCodes
+from univla_ros.planner import Planner
 from univla_ros.qos import EVENT
 from univla_ros.qos import PLAN
 from univla_ros.qos import SENSOR
@@ -60,11 +60,35 @@ class PolicyConfig:
         'none', 'Picture preparation and prompt habits of the environment trained on'
     )
     plan_rate_hz: float = parameter(5.0, 'Most plans per second [Hz]', low=0.1, high=100.0)
+    camera_timeout_periods: float = parameter(
+        1.75, 'Silence that makes a camera stale, in periods of its own rate', low=1.1, high=100.0
+    )
     max_observation_age_s: float = parameter(
-        0.3, 'Oldest picture planned on [s]', low=0.01, high=10.0
+        0.3, 'Oldest picture planned on by its stamp [s]; 0 asks for nothing', low=0.0, high=10.0
+    )
+    max_camera_skew_s: float = parameter(
+        0.1, 'Longest time between the pictures of two cameras [s]', low=0.001, high=10.0
+    )
+    frozen_pictures: int = parameter(
+        2, 'So many equal pictures in a row are a frozen camera; 0 allows any', low=0, high=1000
+    )
+    black_level: float = parameter(
+        10.0,
+        'Brightness plus contrast below this is a covered lens [grey levels]; 0 allows any',
+        low=0.0,
+        high=100.0,
     )
     latency_budget_s: float = parameter(
         0.2, 'Planning slower than this warns [s]', low=0.001, high=10.0
+    )
+    hang_timeout_s: float = parameter(
+        0.0,
+        'A plan that takes longer stops the robot and is dropped [s]; 0 takes latency_budget_s',
+        low=0.0,
+        high=60.0,
+    )
+    latent_code_timeout_s: float = parameter(
+        0.3, 'Codes picked by a person are forgotten when not repeated [s]', low=0.05, high=10.0
     )
     temperature: float = parameter(0.0, 'Sampling temperature; 0 is greedy', low=0.0, high=10.0)
     top_p: float = parameter(0.9, 'Sampling keeps this much probability', low=0.01, high=1.0)
@@ -79,24 +103,22 @@ class PolicyConfig:
 
 
 class PolicyNode(SuiteNode):
-    """Subscribes to cameras and instruction, publishes `latent_action`.
+    """Subscribes to cameras, instruction and picked codes, publishes `latent_action`.
 
-    Planning runs on a thread of its own: a slow plan never delays a callback.
+    Planning runs on a thread of its own: a slow plan never delays a callback. `policy/heartbeat`
+    says from another thread whether pictures and planning are in order; nothing is planned on,
+    and nothing published from, an observation with a fault.
     """
 
     config_type = PolicyConfig
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__('policy_node', **arguments)
-        self._condition = threading.Condition()
-        self._running = False
-        self._fresh = False
-        self._instruction = self.config.instruction
-        self._planned_instruction = ''
-        self._history: np.ndarray | None = None
-        self._latencies: deque[float] = deque(maxlen=100)
+        self._bad_codes = ''
         self._dropped: Counter[str] = Counter()
-        self.plans = 0
+        self._picked = PickedCodes(self.config.latent_code_timeout_s)
+        self._work = WorkWatch(self.config.latency_budget_s, self.config.hang_timeout_s)
+        self._planner: Planner | None = None
         self.diagnostics.before_publish = self._report
 
     def configure(self) -> None:
@@ -105,17 +127,76 @@ class PolicyNode(SuiteNode):
         Raises:
             UnivlaError: If robot, camera, policy or checkpoint are unknown or unusable.
         """
+        config = self.config
+        cameras = self._cameras()
+        self._load_policy(cameras)
+        self._publisher = self.create_lifecycle_publisher(LatentActionMsg, 'latent_action', PLAN)
+        self._inputs = CameraInputs(
+            self, cameras, self._rules(), config.image_transport, self._on_picture
+        )
+        self._planner = Planner(
+            self._policy,
+            self._inputs,
+            self._picked,
+            self._work,
+            rate_hz=config.plan_rate_hz,
+            now=self.now,
+            publish=self._publish,
+            complain=self._drop,
+            instruction=config.instruction,
+        )
+        self._heartbeat = Heartbeat(self, 'policy', self._planner.health)
+        self.create_subscription(String, 'instruction', self._on_instruction, EVENT)
+        self.create_subscription(Int32MultiArray, 'teleop/latent_code', self._on_codes, SENSOR)
+        trained = 'trained' if self._policy.trained else 'UNTRAINED: it plans, but not sensibly'
+        self.get_logger().info(
+            f'{config.policy} from {config.checkpoint} ({trained}), '
+            f'codebook {self._policy.codebook}'
+        )
+
+    def activate(self) -> None:
+        """Start planning and heartbeat, without memory of an earlier run."""
+        self._inputs.forget()
+        self._picked.forget()
+        self._planner.start()
+        self._heartbeat.start()
+
+    def deactivate(self) -> None:
+        """Say good-bye and stop planning; waits for the plan under way."""
+        self._heartbeat.stop()
+        self._planner.stop()
+
+    def cleanup(self) -> None:
+        """Drop the weights."""
+        self._report()
+        self._planner = None
+        del self._policy
+
+    def _cameras(self) -> dict[str, Camera]:
+        known = load_embodiment(self.config.robot).cameras
+        unknown = [name for name in self.config.cameras if name not in known]
+        if unknown:
+            raise ConfigError(
+                f'robot {self.config.robot!r} has no camera {", ".join(unknown)}; '
+                f'its cameras are {", ".join(known)}'
+            )
+        return {name: known[name] for name in self.config.cameras}
+
+    def _rules(self) -> CameraRules:
+        return CameraRules(
+            timeout_periods=self.config.camera_timeout_periods,
+            max_age_s=self.config.max_observation_age_s,
+            max_skew_s=self.config.max_camera_skew_s,
+            frozen_pictures=self.config.frozen_pictures,
+            black_level=self.config.black_level,
+        )
+
+    def _load_policy(self, cameras: dict[str, Camera]) -> None:
+        """Load the weights, and plan once so that the first real plan is quick."""
         import torch
         from univla_models.policy import load_policy
 
         config = self.config
-        embodiment = load_embodiment(config.robot)
-        unknown = [name for name in config.cameras if name not in embodiment.cameras]
-        if unknown:
-            raise ConfigError(
-                f'robot {config.robot!r} has no camera {", ".join(unknown)}; '
-                f'its cameras are {", ".join(embodiment.cameras)}'
-            )
         torch.set_num_threads(config.threads)
         self._policy = load_policy(
             config.policy,
@@ -133,170 +214,88 @@ class PolicyNode(SuiteNode):
                 f'checkpoint {config.checkpoint!r} is untrained and must not move a real robot; '
                 'give checkpoint:=<folder of trained weights>, or sim:=true to watch it'
             )
-        cameras = {name: embodiment.cameras[name] for name in config.cameras}
-        self._buffer = ObservationBuffer(
-            {name: (camera.width, camera.height) for name, camera in cameras.items()},
-            config.max_observation_age_s,
-        )
-        self._warm_up(cameras)
-        self._publisher = self.create_lifecycle_publisher(LatentActionMsg, 'latent_action', PLAN)
-        self._own_subscriptions = [self._subscribe(name) for name in config.cameras]
-        self._own_subscriptions.append(
-            self.create_subscription(String, 'instruction', self._on_instruction, EVENT)
-        )
-        trained = 'trained' if self._policy.trained else 'UNTRAINED: it plans, but not sensibly'
-        self.get_logger().info(
-            f'{config.policy} from {config.checkpoint} ({trained}), '
-            f'codebook {self._policy.codebook}'
-        )
+        sizes = {name: (camera.height, camera.width, 3) for name, camera in cameras.items()}
+        self._policy.plan({n: np.zeros(s, dtype=np.uint8) for n, s in sizes.items()}, 'warm up')
 
-    def activate(self) -> None:
-        """Start the planning thread."""
-        self._planned_instruction, self._history = '', None
-        self._running = True
-        self._thread = threading.Thread(target=self._plan_for_ever, name='planning', daemon=True)
-        self._thread.start()
-
-    def deactivate(self) -> None:
-        """Stop planning; waits for the plan under way."""
-        with self._condition:
-            self._running = False
-            self._condition.notify()
-        self._thread.join(timeout=30.0)
-
-    def cleanup(self) -> None:
-        """Unsubscribe and drop the weights."""
-        for subscription in self._own_subscriptions:
-            self.destroy_subscription(subscription)
-        self.destroy_lifecycle_publisher(self._publisher)
-        del self._policy
-
-    def _subscribe(self, camera: str) -> Any:
-        topic = f'camera/{camera}/image_raw'
-        if self.config.image_transport == 'compressed':
-            callback = partial(self._on_image, camera, image_from_compressed_msg)
-            return self.create_subscription(
-                CompressedImage, f'{topic}/compressed', callback, SENSOR
-            )
-        callback = partial(self._on_image, camera, image_from_msg)
-        return self.create_subscription(Image, topic, callback, SENSOR)
-
-    def _on_image(self, camera: str, convert: Any, msg: Any) -> None:
-        if not self.is_active:
-            return
-        try:
-            image = convert(msg)
-            with self._condition:
-                self._buffer.add(camera, seconds_from_msg(msg.header.stamp), image, self.now())
-                self._fresh = True
-                self._condition.notify()
-        except ObservationError as error:
-            self._drop(camera, str(error))
+    def _on_picture(self, fault: Fault | None) -> None:
+        if fault is None:
+            self._planner.see()
+        else:
+            self._heartbeat.look()
 
     def _on_instruction(self, msg: String) -> None:
-        with self._condition:
-            if not msg.data.strip():
-                self._drop('instruction', 'an empty instruction was dropped; say what to do')
-                return
-            if msg.data != self._instruction:
-                self.get_logger().info(f'instruction: {msg.data}')
-            self._instruction = msg.data
-            self._condition.notify()
-
-    def _plan_for_ever(self) -> None:
-        """Plan on the first new picture after each period, so that it is as fresh as can be."""
-        period = 1.0 / self.config.plan_rate_hz
-        earliest = 0.0
-        while True:
-            with self._condition:
-                wait = earliest - time.monotonic()
-                if wait > 0.0:
-                    self._condition.wait_for(lambda: not self._running, timeout=wait)
-                    self._fresh = False
-                self._condition.wait_for(lambda: self._fresh or not self._running)
-                if not self._running:
-                    return
-                self._fresh = False
-                instruction = self._instruction
-            # A tenth early, so that a camera whose rate is a multiple is not missed by jitter.
-            earliest = time.monotonic() + 0.9 * period
-            self._plan(instruction)
-
-    def _plan(self, instruction: str) -> None:
-        if not instruction.strip():
+        if not msg.data.strip():
+            self._drop('instruction', 'an empty instruction was dropped; say what to do')
             return
+        if msg.data != self._planner.instruction:
+            self.get_logger().info(f'instruction: {msg.data}')
+        self._planner.tell(msg.data)
+
+    def _on_codes(self, msg: Int32MultiArray) -> None:
+        from univla_models.policy import forced_codes
+
+        policy = self._policy
         try:
-            with self._condition:
-                observation = self._buffer.observation(instruction, self.now())
-        except ObservationError as error:
-            self._drop('observation', str(error))
+            codes = forced_codes(msg.data, policy.codes_per_plan, policy.num_codes)
+        except ActionError as error:
+            self._dropped['picked codes'] += 1
+            self._bad_codes = str(error)
+            self.warn(self._bad_codes)
             return
-        if instruction != self._planned_instruction:
-            self._policy.reset()
-            self._planned_instruction, self._history = instruction, None
-        start = self.now()
-        try:
-            latent = self._policy.plan(
-                observation.images, instruction, history_codes=self._history
-            )
-        except UnivlaError as error:
-            self._drop('inference', str(error))
-            return
-        self._publish(latent, observation, start)
+        self._picked.pick(codes, time.monotonic())
 
-    def _publish(self, latent: Any, observation: Observation, start: float) -> None:
-        stop = self.now()
-        with self._condition:
-            if not self._running or observation.instruction != self._instruction:
-                return  # planned for a task that is over
-        self.plans += 1
-        latent = dataclasses.replace(
-            latent,
-            stamp=observation.stamp,
-            sequence=self.plans,
-            plan_start=start,
-            plan_stop=stop,
-        )
-        self._history = latent.codes
-        self._latencies.append(stop - start)
+    def _publish(self, latent: LatentAction) -> None:
         self._publisher.publish(latent_action_to_msg(latent, self.config.tensor_dtype))
 
-    def _drop(self, what: str, reason: str) -> None:
-        self._dropped[what] += 1
+    def _drop(self, cause: str, reason: str) -> None:
+        self._dropped[cause] += 1
         self.warn(reason)
-        self.diagnostics.set(f'observation/{what}', WARN, reason, {'dropped': self._dropped[what]})
-
-    def _warm_up(self, cameras: Any) -> None:
-        """Plan once on a picture of each camera's size, so that the first real plan is quick."""
-        pictures = {
-            name: np.zeros((camera.height, camera.width, 3), dtype=np.uint8)
-            for name, camera in cameras.items()
-        }
-        self._policy.plan(pictures, 'warm up')
+        self._heartbeat.look()
 
     def _report(self) -> None:
+        if self._planner is None:
+            return  # not configured
+        self._inputs.report(self.is_active)
+        self._heartbeat.report()
         if not self.is_active:
-            self.diagnostics.set('inference', STALE, 'not active')
+            for function in ('inference', 'instruction', 'teleop/latent_code'):
+                self.diagnostics.set(function, STALE, 'not active')
             return
-        values = {'plans': self.plans, 'dropped': sum(self._dropped.values())}
-        if not self._instruction.strip():
-            self.diagnostics.set('inference', OK, 'waiting for an instruction', values)
-            return
-        try:  # a camera that fell silent wakes nobody: ask here
-            with self._condition:
-                self._buffer.observation(self._instruction, self.now())
-        except ObservationError as error:
-            self.diagnostics.set('inference', WARN, str(error), values)
-            return
-        if not self._latencies:
-            self.diagnostics.set('inference', WARN, 'no plan yet', values)
+        values = {'dropped': self._dropped['instruction']}
+        words = self._planner.instruction or 'waiting for an instruction'
+        self.diagnostics.set('instruction', OK, words, values)
+        self._report_codes()
+        self._report_inference()
+
+    def _report_codes(self) -> None:
+        codes = self._picked.at(time.monotonic())
+        values = {'dropped': self._dropped['picked codes']}
+        text = 'nobody picks codes' if codes is None else f'codes {codes.tolist()} are picked'
+        level, text = (WARN, self._bad_codes) if self._bad_codes else (OK, text)
+        self._bad_codes = ''  # told once; the counter remembers
+        self.diagnostics.set('teleop/latent_code', level, text, values)
+
+    def _report_inference(self) -> None:
+        values = {
+            'plans': self._planner.plans,
+            **{f'dropped: {cause}': count for cause, count in sorted(self._dropped.items())},
+            **work_values(self._work, time.monotonic()),
+            'highest rate [Hz]': self.config.plan_rate_hz,
+        }
+        health = self._planner.health()
+        if health.name in ('policy_hang', 'policy_error'):
+            level, text = ERROR, health.reason
+        elif health.name:
+            level, text = WARN, f'waits for a good observation: {health.reason}'
+        elif health.reason:
+            level, text = OK, health.reason
+        elif not self._work.count:
+            level, text = WARN, 'no plan yet'
+        elif self._work.latency(0.95) > self.config.latency_budget_s:
+            level, text = WARN, 'slower than latency_budget_s'
         else:
-            latencies = np.array(self._latencies)
-            values['latency median [s]'] = float(np.median(latencies))
-            values['latency p95 [s]'] = float(np.quantile(latencies, 0.95))
-            slow = values['latency p95 [s]'] > self.config.latency_budget_s
-            text = 'slower than latency_budget_s' if slow else 'planning'
-            self.diagnostics.set('inference', WARN if slow else OK, text, values)
+            level, text = OK, 'planning'
+        self.diagnostics.set('inference', level, text, values)
 
 
 def main() -> None:
