@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from collections import Counter
 from collections import deque
 from dataclasses import dataclass
@@ -16,20 +17,27 @@ from univla_core.action_space import action_space
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import ActionError
 from univla_core.errors import ConfigError
+from univla_core.errors import ObservationError
 from univla_core.errors import UnivlaError
+from univla_core.fault import HEALTHY
+from univla_core.fault import Fault
 from univla_core.latent_action import LatentAction
 from univla_core.parameters import parameter
 from univla_core.paths import checkpoint_path
 from univla_core.temporal_ensembling import TemporalEnsembler
+from univla_core.work_watch import WorkWatch
 
 from univla_msgs.msg import ActionChunk as ActionChunkMsg
 from univla_msgs.msg import LatentAction as LatentActionMsg
 from univla_ros.checkpoints import ensure_checkpoint
 from univla_ros.conversions import action_chunk_to_msg
 from univla_ros.conversions import latent_action_from_msg
+from univla_ros.diagnostics import ERROR
 from univla_ros.diagnostics import OK
 from univla_ros.diagnostics import STALE
 from univla_ros.diagnostics import WARN
+from univla_ros.diagnostics import work_values
+from univla_ros.nodes.heartbeat import Heartbeat
 from univla_ros.qos import PLAN
 from univla_ros.robot_state import RobotState
 from univla_ros.robot_state import RobotStateSource
@@ -57,10 +65,20 @@ class DecoderConfig:
     max_state_age_s: float = parameter(
         0.2, 'Oldest joint state used as proprioception [s]', low=0.01, high=10.0
     )
+    latency_budget_s: float = parameter(
+        0.05, 'Decoding slower than this warns [s]', low=0.001, high=10.0
+    )
+    hang_timeout_s: float = parameter(
+        0.2, 'Decoding that takes longer stops the robot [s]', low=0.001, high=60.0
+    )
 
 
 class DecoderNode(SuiteNode):
-    """Subscribes to `latent_action`, publishes `action_chunk`; several may share one plan."""
+    """Subscribes to `latent_action`, publishes `action_chunk`; several may share one plan.
+
+    A latent action that cannot be decoded is dropped, and `decoder/heartbeat` says why until one
+    was decoded again.
+    """
 
     config_type = DecoderConfig
 
@@ -69,6 +87,9 @@ class DecoderNode(SuiteNode):
         self._states: deque[RobotState] = deque(maxlen=400)
         self._dropped: Counter[str] = Counter()
         self._last: LatentAction | None = None
+        self._fault: Fault | None = None
+        self._work = WorkWatch(self.config.latency_budget_s, self.config.hang_timeout_s)
+        self._configured = False
         self.chunks = 0
         self.diagnostics.before_publish = self._report
 
@@ -91,9 +112,8 @@ class DecoderNode(SuiteNode):
         self._check_fit(path)
         self._ensembler = TemporalEnsembler(self._declaration.horizon)
         self._publisher = self.create_lifecycle_publisher(ActionChunkMsg, 'action_chunk', PLAN)
-        self._subscription = self.create_subscription(
-            LatentActionMsg, 'latent_action', self._on_latent_action, PLAN
-        )
+        self._heartbeat = Heartbeat(self, 'decoder', self._judge)
+        self.create_subscription(LatentActionMsg, 'latent_action', self._on_latent_action, PLAN)
         self._source = None
         if self._declaration.proprioception_dim:
             self._source = RobotStateSource(self, self._embodiment, self._states.append, self.warn)
@@ -101,18 +121,22 @@ class DecoderNode(SuiteNode):
             f'{self._declaration.head} head for {self.config.robot}: '
             f'{self._declaration.horizon} x {self._declaration.action_space}'
         )
+        self._configured = True
+
+    def activate(self) -> None:
+        """Start the heartbeat, without memory of an earlier run."""
+        self._ensembler.reset()
+        self._last, self._fault = None, None
+        self._heartbeat.start()
 
     def deactivate(self) -> None:
-        """Forget the past chunks."""
-        self._ensembler.reset()
-        self._last = None
+        """Say good-bye."""
+        self._heartbeat.stop()
 
     def cleanup(self) -> None:
-        """Unsubscribe and drop the weights."""
-        self.destroy_subscription(self._subscription)
-        self.destroy_lifecycle_publisher(self._publisher)
-        if self._source is not None:
-            self._source.close()
+        """Drop the weights."""
+        self._report()
+        self._configured = False
         del self._decoder
 
     def _decoder_path(self) -> Path:
@@ -157,24 +181,58 @@ class DecoderNode(SuiteNode):
             return
         try:
             latent = latent_action_from_msg(msg)
-            chunk = self._decode(latent)
+            self._decoder.check_latent(latent)
         except ActionError as error:
-            self._dropped['latent action'] += 1
-            self.warn(f'latent action {msg.sequence} dropped: {error}')
+            self._refuse('bad_latent', msg, error)
+            return
+        self._work.start(time.monotonic())
+        try:
+            chunk = self._decode(latent)
+        except ObservationError as error:
+            self._refuse('no_proprioception', msg, error)
             return
         except UnivlaError as error:
-            self._dropped['proprioception'] += 1
-            self.warn(f'latent action {msg.sequence} not decoded: {error}')
+            self._refuse('decoder_error', msg, error)
             return
+        finally:
+            self._work.stop(time.monotonic())
         frame = self._embodiment.frame_prefix + self._embodiment.base_frame
         cartesian = action_space(chunk.action_space).cartesian
         self._publisher.publish(action_chunk_to_msg(chunk, frame if cartesian else ''))
+        self._fault = None
+
+    def _refuse(self, name: str, msg: LatentActionMsg, error: UnivlaError) -> None:
+        """Drop a latent action; the robot holds until one is decoded."""
+        self._dropped[name] += 1
+        self._fault = Fault(name, f'latent action {msg.sequence} was dropped: {error}')
+        self._ensembler.reset()
+        self._last = None
+        self.warn(self._fault.reason)
+        self._heartbeat.look()
+
+    def _judge(self) -> Fault:
+        """What the heartbeat says; called from its thread."""
+        if self._work.hangs(time.monotonic()):
+            return Fault(
+                'decoder_error',
+                f'decoding takes longer than {self._work.hang_timeout_s} s; free the computer or '
+                'raise hang_timeout_s',
+            )
+        fault = self._fault
+        if fault is not None:
+            return fault
+        return HEALTHY if self._last is not None else Fault('', 'waiting for a latent action')
 
     def _decode(self, latent: LatentAction) -> ActionChunk:
         data = self._decoder.predict(latent, self._proprioception(latent.stamp))
         if self.config.temporal_ensembling:
             data = self._ensembled(latent, data)
         data = self._decoder.to_robot_units(data)
+        if not np.isfinite(data).all():
+            raise ActionError(
+                'the decoded chunk is not finite; look at dataset_statistics.json and the '
+                'declaration of the decoder'
+            )
         self._last = latent
         self.chunks += 1
         return ActionChunk(
@@ -207,21 +265,35 @@ class DecoderNode(SuiteNode):
             return None
         near = min(self._states, key=lambda s: abs(s.stamp - stamp), default=None)
         if near is None or abs(near.stamp - stamp) > self.config.max_state_age_s:
-            raise ActionError(
+            why = 'is the driver alive?' if not self._source.problem else self._source.problem[1]
+            raise ObservationError(
                 'this head needs proprioception and no joint state lies within '
-                f'{self.config.max_state_age_s} s of the observation; is the driver alive?'
+                f'{self.config.max_state_age_s} s of the observation; {why}'
             )
         opening = [] if near.opening is None else [near.opening]
         return np.concatenate([near.axes, opening])
 
     def _report(self) -> None:
+        if not self._configured:
+            return
+        self._heartbeat.report()
         name = f'decoder/{self.config.robot}'
         if not self.is_active:
             self.diagnostics.set(name, STALE, 'not active')
             return
-        dropped = sum(self._dropped.values())
-        values = {'chunks': self.chunks, 'dropped': dropped}
-        level, text = (WARN, 'latent actions were dropped') if dropped else (OK, 'decoding')
+        values = {
+            'chunks': self.chunks,
+            'dropped': self._dropped.total(),
+            **{f'dropped: {cause}': count for cause, count in sorted(self._dropped.items())},
+            **work_values(self._work, time.monotonic()),
+        }
+        health = self._judge()
+        if health.name:
+            level, text = ERROR, f'{health.name}: {health.reason}'
+        elif self._work.count and self._work.latency(0.95) > self.config.latency_budget_s:
+            level, text = WARN, 'slower than latency_budget_s'
+        else:
+            level, text = OK, health.reason or 'decoding'
         self.diagnostics.set(name, level, text, values)
 
 
