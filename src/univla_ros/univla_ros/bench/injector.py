@@ -38,8 +38,9 @@ from univla_ros.qos import PLAN
 #: Rate of messages that are repeated: as a gamepad, or a sender gone wild [Hz].
 _RATE_HZ = 50.0
 _PATIENCE_S = 5.0
-#: A slow motion that any pose allows: an arm comes nearer and up, a base drives a curve.
-_ARM_TWIST = ((-0.02, 0.0, 0.03), (0.0, 0.0, 0.0))
+#: A slow motion that any pose allows: an arm goes to and fro, a base drives a curve.
+_ARM_TWIST = ((-0.03, 0.0, 0.04), (0.0, 0.0, 0.0))
+_SWAY_S = 2.0
 _STICK = 0.6
 _GAMEPAD = 'xbox'
 _OTHER_TASK = {'arm': ('reach', 'blue'), 'base': ('drive', 'blue')}
@@ -145,12 +146,14 @@ class Injector:
 
     def steer(self) -> Injection:
         """Stream a twist as a person who steers, until `hush`."""
-        linear, angular = _BASE_TWIST if self._embodiment.kind == 'base' else _ARM_TWIST
-        msg = TwistStamped()
-        msg.twist.linear.x, msg.twist.linear.y, msg.twist.linear.z = linear
-        msg.twist.angular.x, msg.twist.angular.y, msg.twist.angular.z = angular
+        base = self._embodiment.kind == 'base'
+        linear, angular = _BASE_TWIST if base else _ARM_TWIST
 
         def say() -> None:
+            msg = TwistStamped()
+            sway = 1.0 if base else _sway()
+            msg.twist.linear.x, msg.twist.linear.z = sway * linear[0], sway * linear[2]
+            msg.twist.angular.z = angular[2]
             msg.header.stamp = self._node.get_clock().now().to_msg()
             self._publishers['teleop/twist'].publish(msg)
 
@@ -178,7 +181,7 @@ class Injector:
         gamepad = read_yaml(config_directory() / 'teleop' / f'{_GAMEPAD}.yaml')
         base = self._embodiment.kind == 'base'
         stick = gamepad['base']['linear'] if base else gamepad['arm']['x']
-        msg.axes[stick['axis']] = _STICK if base else -_STICK
+        msg.axes[stick['axis']] = _STICK * (1.0 if base else _sway())
         msg.buttons[gamepad['deadman']] = int(self._pressed)
         self._publishers['joy'].publish(msg)
 
@@ -287,6 +290,11 @@ class Injector:
 
     def _name(self, name: str) -> str:
         return f'{self._space}/{name}'
+
+
+def _sway() -> float:
+    """To and fro: an arm at the edge of its reach has somewhere to go half of the time."""
+    return 1.0 if time.monotonic() % _SWAY_S < 0.5 * _SWAY_S else -1.0
 
 
 def nan_latent(msg: LatentAction) -> None:

@@ -13,7 +13,8 @@ When the robot is safe:
 * an arm: when the first command went out that is not the policy's (source `hold`, or `teleop`
   when a person takes over). The source is read from `control_state`, which is published at once
   on each change, and confirmed by the stream of commands to the driver;
-* a base: when its commanded twist stands still;
+* a base: when its commanded twist stands still; where the fault passes by itself and the policy
+  goes on before that with a new plan: when the first command went out that is not the policy's;
 * without a controller: when the measured robot stands still. Its driver holds the last command,
   or stops by itself.
 """
@@ -182,7 +183,7 @@ FAULTS: tuple[Fault, ...] = (
     _stopped('decoder_hang', 'decoder_node', expected=('decoder_silent',)),
     _kill('policy', expected=('policy_silent',)),
     _kill('decoder', expected=('decoder_silent',)),
-    _kill('controller', safe='standstill'),
+    _kill('controller', safe='standstill', lasts_s=1.0),
     _stopped(
         'network_silence',
         expected=('policy_silent', 'decoder_silent', 'stale_joint_state'),

@@ -29,6 +29,8 @@ MOVING, STANDING = 0.02, 0.01
 #: A measured robot may overshoot its commands, but no further than to this share of its velocity
 #: limit: a command that jumps would be seen here even if it was not heard.
 MEASURED_SHARE = 1.25
+#: Share of the velocity limit up to which a measured robot, which may sway, counts as standing.
+MEASURED_STANDING = 0.05
 #: Rounding of float32 in driver messages, as a share of an acceleration limit.
 ROUNDING = 2e-3
 _UNTIL_SAFE_S, _BEFORE_S, _AFTER_S = 2.5, 0.3, 0.3
@@ -131,7 +133,8 @@ class Trials:
             self.wait_until_moving(fault.starts_from)
         time.sleep(self._random.uniform(0.0, 0.2))  # any phase of cameras, plans and ticks
         injection = fault.inject(self._injector)
-        wait_until(lambda: self._safe(fault, injection) is not None, _UNTIL_SAFE_S)
+        if fault.safe != 'standstill':  # nobody is left to say so
+            wait_until(lambda: self._safe(fault, injection) is not None, _UNTIL_SAFE_S)
         time.sleep(max(0.0, injection.at + fault.lasts_s - time.time()))
         healed = time.time()
         trial_end = self._events(fault, injection, healed)
@@ -181,7 +184,7 @@ class Trials:
         if fault.safe == 'standstill':
             measured = self._watch.measured.between(injection.at - 0.1, until)
             speeds = timing.measured_speeds(self._embodiment, measured)
-            rest = timing.final_rest(speeds.times, speeds.values, began, MOVING)
+            rest = timing.final_rest(speeds.times, speeds.values, began, MEASURED_STANDING)
             return began, rest, rest
         said = self._safe(fault, injection)
         if said is None:
@@ -191,7 +194,15 @@ class Trials:
             return began, taken, taken
         commands = self._watch.commands.between(injection.at - 0.1, until)
         speeds = timing.speeds_of(self._embodiment, commands)
-        return began, taken, timing.first_rest(commands.times, speeds, said.time, STANDING)
+        rest = timing.first_rest(commands.times, speeds, said.time, STANDING)
+        return began, taken, taken if math.isnan(rest) and self._resumed(fault, taken) else rest
+
+    def _resumed(self, fault: Fault, taken: float) -> bool:
+        """Whether the policy rightly went on before the robot had come to a standstill."""
+        if fault.stays_safe:
+            return False
+        states = list(self._watch.states)
+        return timing.first_said(states, taken, lambda s: s.source == 'policy') is not None
 
     def _recover(self, fault: Fault, mended: float) -> float:
         """When the policy moved the robot again for good [s]."""
