@@ -23,7 +23,9 @@ from univla_core.parameters import parameter
 from univla_ros.diagnostics import ERROR
 from univla_ros.diagnostics import OK
 from univla_ros.diagnostics import Diagnostics
+from univla_ros.node_entities import NodeEntities
 from univla_ros.node_parameters import declare_parameters
+from univla_ros.unknown_parameters import unknown_parameters
 
 _DONE = {
     'configure': 'configured',
@@ -58,6 +60,9 @@ class SuiteNode(LifecycleNode):
         self.diagnostics = Diagnostics(self)
         self.is_active = False
         self.last_error = ''
+        self._lasting = NodeEntities(self)
+        for sentence in unknown_parameters(self):
+            self.get_logger().warning(sentence)
 
     def configure(self) -> None:
         """Load, check and subscribe; raise a `UnivlaError` to refuse."""
@@ -69,11 +74,15 @@ class SuiteNode(LifecycleNode):
         """Say the safe thing last and fall silent."""
 
     def cleanup(self) -> None:
-        """Release what `configure` made."""
+        """Release what `configure` made; publishers, subscriptions and the like go anyway."""
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback; see `configure`."""
-        return self._guarded('configure', self.configure)
+        self._lasting = NodeEntities(self)
+        result = self._guarded('configure', self.configure)
+        if result != SUCCESS:
+            self._lasting.destroy_others()
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback; see `activate`."""
@@ -93,7 +102,10 @@ class SuiteNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback; see `cleanup`."""
-        return self._guarded('clean up', self.cleanup)
+        result = self._guarded('clean up', self.cleanup)
+        if result == SUCCESS:
+            self._lasting.destroy_others()
+        return result
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback: an active node says the safe thing before it goes."""
