@@ -297,12 +297,15 @@ def test_together_one_policy_drives_every_robot():
         assert {'decoder_node', 'controller_node', 'monitor_node'} <= set(nodes)
 
 
-def test_together_followers_hear_plan_and_instruction_of_the_leader():
+def test_together_followers_hear_plan_heartbeat_and_instruction_of_the_leader():
+    """What a person picks for one robot (`teleop/...`) stays that robot's own."""
     robots = together('franka', 'widowx', sim='true')
-    leading = {('latent_action', '/franka/latent_action'), ('instruction', '/franka/instruction')}
+    shared = ('latent_action', 'instruction', 'policy/heartbeat')
+    leading = {(name, f'/franka/{name}') for name in shared}
     assert not any(leading & set(node.remappings) for node in robots['franka'].values())
     for node in robots['widowx'].values():
         assert leading <= set(node.remappings)
+        assert not any('teleop' in name for name, _ in node.remappings)
 
 
 def test_together_changes_nothing_else_in_a_robot():

@@ -111,14 +111,15 @@ def build_together(given: Mapping[str, str]) -> tuple[NodeDescription, ...]:
 def _robot_nodes(
     robot: str, values: Mapping[str, str], leader_namespace: str = ''
 ) -> list[NodeDescription]:
-    """Everything but the policy. Followers hear latent action and instruction of the leader."""
+    """Everything but the policy. Followers hear what the leader's policy says and is told."""
     embodiment = load_embodiment(robot)
     common = _common(values)
     namespace = _namespace(values)
     remappings = list(_state_remappings(embodiment, values))
     follows = leader_namespace not in ('', namespace)
     if follows:
-        remappings += [(n, f'{leader_namespace}/{n}') for n in ('latent_action', 'instruction')]
+        shared = ('latent_action', 'instruction', 'policy/heartbeat')
+        remappings += [(name, f'{leader_namespace}/{name}') for name in shared]
     cameras = _camera_remappings(embodiment, values)
     simulated = values['sim'] == 'true'
 
