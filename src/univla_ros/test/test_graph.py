@@ -298,14 +298,14 @@ def test_together_one_policy_drives_every_robot():
 
 
 def test_together_followers_hear_plan_heartbeat_and_instruction_of_the_leader():
-    """What a person picks for one robot (`teleop/...`) stays that robot's own."""
+    """A latent code picked for the leader moves them all; other inputs stay a robot's own."""
     robots = together('franka', 'widowx', sim='true')
-    shared = ('latent_action', 'instruction', 'policy/heartbeat')
+    shared = ('latent_action', 'instruction', 'policy/heartbeat', 'teleop/latent_code')
     leading = {(name, f'/franka/{name}') for name in shared}
     assert not any(leading & set(node.remappings) for node in robots['franka'].values())
     for node in robots['widowx'].values():
         assert leading <= set(node.remappings)
-        assert not any('teleop' in name for name, _ in node.remappings)
+        assert {n for n, _ in node.remappings if 'teleop' in n} == {'teleop/latent_code'}
 
 
 def test_together_changes_nothing_else_in_a_robot():

@@ -118,7 +118,7 @@ def _robot_nodes(
     remappings = list(_state_remappings(embodiment, values))
     follows = leader_namespace not in ('', namespace)
     if follows:
-        shared = ('latent_action', 'instruction', 'policy/heartbeat')
+        shared = ('latent_action', 'instruction', 'policy/heartbeat', 'teleop/latent_code')
         remappings += [(name, f'{leader_namespace}/{name}') for name in shared]
     cameras = _camera_remappings(embodiment, values)
     simulated = values['sim'] == 'true'
