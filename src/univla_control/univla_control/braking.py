@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
 
 Phases = tuple[tuple[float, float], ...]
 
@@ -53,7 +56,7 @@ def stop_extent(
     low = high = p
     speed = max(abs(v), abs(v + a * abs(a) / (2.0 * jerk)))
     for duration, rate in brake_phases(v, a, acceleration, jerk):
-        for moment in _turning_points(v, a, rate, duration):
+        for moment in turning_points(v, a, rate, duration):
             turned = advance(p, v, a, rate, moment)[0]
             low, high = min(low, turned), max(high, turned)
         p, v, a = advance(p, v, a, rate, duration)
@@ -61,7 +64,7 @@ def stop_extent(
     return low, high, speed
 
 
-def _turning_points(v: float, a: float, jerk: float, duration: float) -> tuple[float, ...]:
+def turning_points(v: float, a: float, jerk: float, duration: float) -> tuple[float, ...]:
     """Moments inside a phase at which the velocity v + a·t + jerk·t²/2 is zero."""
     if jerk == 0.0:
         roots: tuple[float, ...] = (-v / a,) if a else ()
@@ -72,3 +75,18 @@ def _turning_points(v: float, a: float, jerk: float, duration: float) -> tuple[f
         root = math.sqrt(square)
         roots = ((-a - root) / jerk, (-a + root) / jerk)
     return tuple(moment for moment in roots if 0.0 < moment < duration)
+
+
+def sample_stops(
+    states: Sequence[tuple[float, float, float]], phases: Sequence[Phases], times: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions and velocities of n axes that run their phases, at K times [s], each (K, n)."""
+    p, v, a = np.array(states).T
+    left = times[:, None]
+    for duration, jerk in np.array(phases).transpose(1, 2, 0):
+        t = np.minimum(np.maximum(left, 0.0), duration)
+        p = p + t * (v + t * (a / 2.0 + t * jerk / 6.0))
+        v = v + t * (a + t * jerk / 2.0)
+        a = a + t * jerk
+        left = left - duration
+    return p, v

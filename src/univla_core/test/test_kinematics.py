@@ -140,10 +140,12 @@ def test_many_states_at_once_move_like_each_alone(name):
     rng = np.random.default_rng(2)
     joints = rng.uniform(robot.limits.lower, robot.limits.upper, (20, robot.axis_count))
     velocities = rng.normal(size=joints.shape)
-    for row, (place, linear, angular) in enumerate(
+    for row, (place, rotation, linear, angular) in enumerate(
         zip(*robot.chain.motion(joints, velocities), strict=True)
     ):
-        assert place == pytest.approx(robot.chain.forward(joints[row])[:3, 3])
+        pose = robot.chain.forward(joints[row])
+        assert place == pytest.approx(pose[:3, 3])
+        assert rotation == pytest.approx(pose[:3, :3])
         twist = robot.chain.jacobian(joints[row]) @ velocities[row]
         assert np.append(linear, angular) == pytest.approx(twist)
 

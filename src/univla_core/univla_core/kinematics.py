@@ -109,7 +109,7 @@ class KinematicChain:
 
     def motion(
         self, joints: np.ndarray, velocities: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Where the end effector is and how it moves, for many states at once.
 
         Args:
@@ -117,8 +117,8 @@ class KinematicChain:
             velocities: Joint velocities [rad/s], shape (K, n).
 
         Returns:
-            Positions [m], velocities [m/s] and angular velocities [rad/s] of the end effector
-            in the base frame, each (K, 3).
+            Positions [m] (K, 3), rotations (K, 3, 3), velocities [m/s] (K, 3) and angular
+            velocities [rad/s] (K, 3) of the end effector in the base frame.
         """
         count, states = self.joint_count, len(joints)
         angles = joints.T[:, :, None, None]
@@ -134,7 +134,7 @@ class KinematicChain:
         ee = places[-1] + turns[-1] @ self._T_last_ee[:3, 3]
         spins = velocities.T[:, :, None] * axes
         linear = _cross(spins, ee - places).sum(axis=0)
-        return ee, linear, spins.sum(axis=0)
+        return ee, turns[-1] @ self._T_last_ee[:3, :3], linear, spins.sum(axis=0)
 
     def reach(self) -> np.ndarray:
         """How far one radian of each joint moves the end effector at most [m], shape (n,)."""
