@@ -35,7 +35,7 @@ class Planner:
         rate_hz: Most plans per second [Hz].
         now: Clock of the stamps [s].
         publish: Called with each plan that may be followed.
-        complain: Called with cause and reason for each one that may not.
+        complain: Called with cause and reason for each one that may not, or that was late.
         instruction: Task in words to begin with.
 
     Attributes:
@@ -166,9 +166,9 @@ class Planner:
         finally:
             in_time = self._work.stop(time.monotonic())
         self._error = None
-        if not in_time:
+        if not in_time:  # the controller, which knows how far it reaches, decides about it
             self._complain('late', f'a plan took longer than {self._work.hang_timeout_s} s')
-        elif self._may_be_followed(observation, codes):
+        if self._may_be_followed(observation, codes):
             self._hand_over(latent, observation, start, codes)
 
     def _may_be_followed(self, observation: Observation, codes: np.ndarray | None) -> bool:

@@ -59,6 +59,12 @@ class DecoderConfig:
     )
     threads: int = parameter(1, 'CPU threads of torch', low=1, high=64)
     temporal_ensembling: bool = parameter(False, 'Average the overlapping chunks of past plans')
+    heartbeat_priority: int = parameter(
+        15,
+        'SCHED_FIFO priority asked for the heartbeat alone; 0 stays at normal priority',
+        low=0,
+        high=99,
+    )
     allow_untrained: bool = parameter(
         False, 'Decode with weights that were never trained; for simulation only'
     )
@@ -112,7 +118,7 @@ class DecoderNode(SuiteNode):
         self._check_fit(path)
         self._ensembler = TemporalEnsembler(self._declaration.horizon)
         self._publisher = self.create_lifecycle_publisher(ActionChunkMsg, 'action_chunk', PLAN)
-        self._heartbeat = Heartbeat(self, 'decoder', self._judge)
+        self._heartbeat = Heartbeat(self, 'decoder', self._judge, self.config.heartbeat_priority)
         self.create_subscription(LatentActionMsg, 'latent_action', self._on_latent_action, PLAN)
         self._source = None
         if self._declaration.proprioception_dim:

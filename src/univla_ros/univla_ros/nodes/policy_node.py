@@ -83,7 +83,7 @@ class PolicyConfig:
     )
     hang_timeout_s: float = parameter(
         0.0,
-        'A plan that takes longer stops the robot and is dropped [s]; 0 takes latency_budget_s',
+        'A plan that takes longer stops the robot meanwhile [s]; 0 takes latency_budget_s',
         low=0.0,
         high=60.0,
     )
@@ -97,6 +97,12 @@ class PolicyConfig:
         'float32', 'Type that tensors travel in', choices=('float32', 'float16', 'bfloat16')
     )
     instruction: str = parameter('', 'Task in words from the start; empty waits for the topic')
+    heartbeat_priority: int = parameter(
+        15,
+        'SCHED_FIFO priority asked for the heartbeat alone; 0 stays at normal priority',
+        low=0,
+        high=99,
+    )
     allow_untrained: bool = parameter(
         False, 'Plan with weights that were never trained; for simulation only'
     )
@@ -115,7 +121,7 @@ class PolicyNode(SuiteNode):
     def __init__(self, **arguments: Any) -> None:
         super().__init__('policy_node', **arguments)
         self._bad_codes = ''
-        self._dropped: Counter[str] = Counter()
+        self._complaints: Counter[str] = Counter()
         self._picked = PickedCodes(self.config.latent_code_timeout_s)
         self._work = WorkWatch(self.config.latency_budget_s, self.config.hang_timeout_s)
         self._planner: Planner | None = None
@@ -142,10 +148,12 @@ class PolicyNode(SuiteNode):
             rate_hz=config.plan_rate_hz,
             now=self.now,
             publish=self._publish,
-            complain=self._drop,
+            complain=self._complain,
             instruction=config.instruction,
         )
-        self._heartbeat = Heartbeat(self, 'policy', self._planner.health)
+        self._heartbeat = Heartbeat(
+            self, 'policy', self._planner.health, config.heartbeat_priority
+        )
         self.create_subscription(String, 'instruction', self._on_instruction, EVENT)
         self.create_subscription(Int32MultiArray, 'teleop/latent_code', self._on_codes, SENSOR)
         trained = 'trained' if self._policy.trained else 'UNTRAINED: it plans, but not sensibly'
@@ -225,7 +233,7 @@ class PolicyNode(SuiteNode):
 
     def _on_instruction(self, msg: String) -> None:
         if not msg.data.strip():
-            self._drop('instruction', 'an empty instruction was dropped; say what to do')
+            self._complain('instruction', 'an empty instruction was dropped; say what to do')
             return
         if msg.data != self._planner.instruction:
             self.get_logger().info(f'instruction: {msg.data}')
@@ -238,7 +246,7 @@ class PolicyNode(SuiteNode):
         try:
             codes = forced_codes(msg.data, policy.codes_per_plan, policy.num_codes)
         except ActionError as error:
-            self._dropped['picked codes'] += 1
+            self._complaints['picked codes'] += 1
             self._bad_codes = str(error)
             self.warn(self._bad_codes)
             return
@@ -247,8 +255,8 @@ class PolicyNode(SuiteNode):
     def _publish(self, latent: LatentAction) -> None:
         self._publisher.publish(latent_action_to_msg(latent, self.config.tensor_dtype))
 
-    def _drop(self, cause: str, reason: str) -> None:
-        self._dropped[cause] += 1
+    def _complain(self, cause: str, reason: str) -> None:
+        self._complaints[cause] += 1
         self.warn(reason)
         self._heartbeat.look()
 
@@ -261,7 +269,7 @@ class PolicyNode(SuiteNode):
             for function in ('inference', 'instruction', 'teleop/latent_code'):
                 self.diagnostics.set(function, STALE, 'not active')
             return
-        values = {'dropped': self._dropped['instruction']}
+        values = {'dropped': self._complaints['instruction']}
         words = self._planner.instruction or 'waiting for an instruction'
         self.diagnostics.set('instruction', OK, words, values)
         self._report_codes()
@@ -269,7 +277,7 @@ class PolicyNode(SuiteNode):
 
     def _report_codes(self) -> None:
         codes = self._picked.at(time.monotonic())
-        values = {'dropped': self._dropped['picked codes']}
+        values = {'dropped': self._complaints['picked codes']}
         text = 'nobody picks codes' if codes is None else f'codes {codes.tolist()} are picked'
         level, text = (WARN, self._bad_codes) if self._bad_codes else (OK, text)
         self._bad_codes = ''  # told once; the counter remembers
@@ -278,7 +286,7 @@ class PolicyNode(SuiteNode):
     def _report_inference(self) -> None:
         values = {
             'plans': self._planner.plans,
-            **{f'dropped: {cause}': count for cause, count in sorted(self._dropped.items())},
+            **dict(sorted(self._complaints.items())),
             **work_values(self._work, time.monotonic()),
             'highest rate [Hz]': self.config.plan_rate_hz,
         }
