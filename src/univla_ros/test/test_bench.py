@@ -13,8 +13,13 @@ import pytest
 from univla_core.embodiment import load_embodiment
 from univla_core.embodiment import robot_names
 from univla_core.errors import ConfigError
-from univla_ros.bench import injector
+from univla_ros.bench import spoil
 from univla_ros.bench import timing
+from univla_ros.bench.clean_run import CleanRun
+from univla_ros.bench.judgement import Trial
+from univla_ros.bench.judgement import judge
+from univla_ros.bench.judgement import relapse
+from univla_ros.bench.judgement import reported
 from univla_ros.bench.live_graph import GraphOptions
 from univla_ros.bench.memory import growth
 from univla_ros.bench.memory import resident_bytes
@@ -28,10 +33,6 @@ from univla_ros.bench.soak import Record
 from univla_ros.bench.soak_report import Stop
 from univla_ros.bench.soak_report import soak_rows
 from univla_ros.bench.timing import Said
-from univla_ros.bench.trial import Trial
-from univla_ros.bench.trial import judge
-from univla_ros.bench.trial import relapse
-from univla_ros.bench.trial import reported
 from univla_ros.bench.verdict import broken_row
 from univla_ros.bench.verdict import clean_row
 from univla_ros.bench.verdict import fault_row
@@ -210,9 +211,24 @@ def test_a_robot_that_was_never_safe_has_no_time():
     assert json.loads(text)['ok'] is False
 
 
+def clean(**changes):
+    """Twenty seconds of which one percent was held."""
+    fields = {
+        'begin': 0.0,
+        'end': 20.0,
+        'held': 0.01,
+        'faults': (),
+        'limit_use': 0.9,
+        'limit': '',
+        'load': 0.5,
+    }
+    return clean_row('widowx', CleanRun(**{**fields, **changes}), 0.0)
+
+
 def test_a_clean_run_may_hold_a_twentieth_of_its_time():
-    assert clean_row('widowx', 0.05, 0.9, '', [], 20.0)['ok']
-    row = clean_row('widowx', 0.06, 0.9, '', ['stale_camera'], 20.0)
+    assert clean(held=0.05)['ok']
+    assert not clean(limit_use=1.1)['ok']
+    row = clean(held=0.06, faults=('stale_camera',))
     assert not row['ok']
     assert 'held 6.0 % of the time' in row['problems'][0]
     assert 'stale_camera' in row['problems'][0]
@@ -223,7 +239,7 @@ def test_a_clean_run_may_hold_a_twentieth_of_its_time():
 
 def rows():
     return [
-        clean_row('widowx', 0.01, 0.9, '', [], 20.0),
+        clean(),
         fault_row('widowx', 'nan_chunk', [trial()], 0.1),
         fault_row('mobile_base', 'nan_chunk', [trial(time_to_safe=0.31)], 0.5),
         broken_row('mobile_base', 'estop', 'nobody offers estop'),
@@ -275,16 +291,16 @@ def test_faults_are_chosen_by_name():
 def test_spoilt_messages_are_wrong_in_one_way_only():
     """A latent of NaN keeps its codes; wild codes keep the latent; a chunk keeps its size."""
     latent = LatentAction(codes=[1, 2], latent=tensor_to_msg(np.ones((2, 3), np.float32)))
-    injector.nan_latent(latent)
+    spoil.nan_latent(latent)
     assert np.isnan(tensor_from_msg(latent.latent)).all()
     assert list(latent.codes) == [1, 2]
-    injector.codes_out_of_range(latent)
+    spoil.codes_out_of_range(latent)
     assert list(latent.codes) == [10_001, 10_002]
     chunk = ActionChunk(horizon=3, names=['x', 'y'], data=[0.0, 1.0, 0.0, -1.0, 0.0, 1.0])
-    injector.exploding_chunk(chunk)
+    spoil.exploding_chunk(chunk)
     # Ten times as much each step, and never less than 0.1 to begin with.
     assert list(chunk.data) == pytest.approx([1.0, 10.0, -10.0, -100.0, 100.0, 1000.0])
-    injector.nan_chunk(chunk)
+    spoil.nan_chunk(chunk)
     assert np.isnan(chunk.data).sum() == 1
     assert len(chunk.data) == 6
 

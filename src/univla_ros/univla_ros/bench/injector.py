@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import copy
 import signal
 import time
@@ -10,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from geometry_msgs.msg import TwistStamped
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import Joy
@@ -30,8 +28,6 @@ from univla_ros.bench.repeater import Repeater
 from univla_ros.bench.watch import wait_until
 from univla_ros.command_recorder import command_tap
 from univla_ros.conversions import header_to_msg
-from univla_ros.conversions import tensor_from_msg
-from univla_ros.conversions import tensor_to_msg
 from univla_ros.qos import EVENT
 from univla_ros.qos import PLAN
 
@@ -295,29 +291,3 @@ class Injector:
 def _sway() -> float:
     """To and fro: an arm at the edge of its reach has somewhere to go half of the time."""
     return 1.0 if time.monotonic() % _SWAY_S < 0.5 * _SWAY_S else -1.0
-
-
-def nan_latent(msg: LatentAction) -> None:
-    """Not a number in every place of the latent."""
-    msg.latent = tensor_to_msg(np.full_like(tensor_from_msg(msg.latent), np.nan))
-
-
-def codes_out_of_range(msg: LatentAction) -> None:
-    """Codes that no codebook has; the latent itself stays as it was."""
-    msg.codes = array.array('i', [code + 10_000 for code in msg.codes])
-
-
-def nan_chunk(msg: ActionChunk) -> None:
-    """One number of the chunk is none."""
-    data = np.array(msg.data)
-    data[len(data) // 2] = np.nan
-    msg.data = array.array('d', data.tolist())
-
-
-def exploding_chunk(msg: ActionChunk) -> None:
-    """Every action is ten times the one before, in alternating directions."""
-    data = np.array(msg.data).reshape(msg.horizon, -1)
-    signs = np.where(np.arange(msg.horizon) % 2, -1.0, 1.0)
-    growth = signs * 10.0 ** np.arange(1, msg.horizon + 1)
-    exploding = np.maximum(np.abs(data), 0.1) * growth[:, None]
-    msg.data = array.array('d', exploding.ravel().tolist())

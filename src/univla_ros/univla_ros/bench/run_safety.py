@@ -22,6 +22,8 @@ from rich.progress import TextColumn
 from rich.progress import TimeElapsedColumn
 from univla_core.embodiment import load_embodiment
 
+from univla_ros.bench.clean_run import clean_run
+from univla_ros.bench.judgement import Trial
 from univla_ros.bench.live_graph import START_S
 from univla_ros.bench.live_graph import BenchError
 from univla_ros.bench.live_graph import GraphOptions
@@ -33,9 +35,7 @@ from univla_ros.bench.safety import faults_named
 from univla_ros.bench.safety_report import draw
 from univla_ros.bench.safety_report import markdown
 from univla_ros.bench.safety_report import show
-from univla_ros.bench.trial import Trial
 from univla_ros.bench.trial import Trials
-from univla_ros.bench.trial import clean_run
 from univla_ros.bench.verdict import Row
 from univla_ros.bench.verdict import broken_row
 from univla_ros.bench.verdict import clean_row
@@ -203,9 +203,8 @@ class _Session:
 
     def _clean(self, graph: LiveGraph) -> Row:
         self._step(CLEAN)
-        duration_s = self._options.clean_s
-        held, used, faults, limit = clean_run(graph, duration_s)
-        return clean_row(self._robot, held, used, limit, faults, duration_s)
+        run = clean_run(graph, self._options.clean_s)
+        return clean_row(self._robot, run, stalled(self._stalls.so_far(), run.begin, run.end))
 
     def _fault(self, trials: Trials, fault: Fault) -> Row:
         done: list[Trial] = []

@@ -30,7 +30,7 @@ from univla_core.embodiment import Embodiment
 from univla_core.errors import ConfigError
 
 from univla_msgs.msg import ControlState
-from univla_ros.bench import injector as spoil
+from univla_ros.bench import spoil
 from univla_ros.bench.injector import Injection
 from univla_ros.bench.injector import Injector
 

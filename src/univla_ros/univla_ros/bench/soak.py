@@ -21,6 +21,7 @@ from univla_core.embodiment import load_embodiment
 from univla_core.errors import ConfigError
 
 from univla_ros.bench.injector import Injector
+from univla_ros.bench.judgement import Trial
 from univla_ros.bench.live_graph import START_S
 from univla_ros.bench.live_graph import BenchError
 from univla_ros.bench.live_graph import GraphOptions
@@ -36,7 +37,6 @@ from univla_ros.bench.soak_report import draw_memory
 from univla_ros.bench.soak_report import show_soak
 from univla_ros.bench.soak_report import soak_rows
 from univla_ros.bench.timing import first_said
-from univla_ros.bench.trial import Trial
 from univla_ros.bench.trial import Trials
 from univla_ros.checkpoints import ensure_checkpoint
 from univla_ros.demo.stall_watch import StallWatch

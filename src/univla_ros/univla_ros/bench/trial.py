@@ -8,8 +8,6 @@ import random
 import signal
 import time
 from contextlib import suppress
-from dataclasses import dataclass
-from dataclasses import field
 
 import numpy as np
 
@@ -17,61 +15,23 @@ from univla_msgs.msg import ControlState
 from univla_ros.bench import timing
 from univla_ros.bench.injector import Injection
 from univla_ros.bench.injector import Injector
+from univla_ros.bench.judgement import Trial
+from univla_ros.bench.judgement import judge
+from univla_ros.bench.judgement import relapse
+from univla_ros.bench.judgement import reported
 from univla_ros.bench.live_graph import BenchError
 from univla_ros.bench.live_graph import LiveGraph
 from univla_ros.bench.safety import Fault
 from univla_ros.bench.timing import Said
 from univla_ros.bench.watch import wait_until
-from univla_ros.command_recorder import CommandRecorder
 
 #: Share of the velocity limit that counts as moving, and as standing still.
 MOVING, STANDING = 0.02, 0.01
-#: A measured robot may overshoot its commands, but no further than to this share of its velocity
-#: limit: a command that jumps would be seen here even if it was not heard.
-MEASURED_SHARE = 1.25
 #: Share of the velocity limit up to which a measured robot, which may sway, counts as standing.
 MEASURED_STANDING = 0.05
-#: Rounding of float32 in driver messages, as a share of an acceleration limit.
-ROUNDING = 2e-3
 _UNTIL_SAFE_S, _BEFORE_S, _AFTER_S = 2.5, 0.3, 0.3
 _STEADY_S = 0.15
 _NAN = math.nan
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """What came of one injection; times are in seconds, NaN where the event never came.
-
-    Attributes:
-        at: When it was injected [s, system time].
-        began: When the fault began [s, system time].
-        safe: When the robot was safe [s, system time].
-        time_to_safe: From the beginning of the fault.
-        from_injection: From the act of injecting it.
-        reaction: From the beginning of the fault to the first command that is not the policy's.
-        detected: The fault that `control_state` reported.
-        reason: The same in words.
-        limit_use: Largest share of a limit that any command used.
-        limit: Which limit that was.
-        measured_use: Largest share of a velocity limit that the measured robot used.
-        recovery: From healing, or from the injection of what heals by itself, until the policy
-            moved the robot again.
-        problems: What was not as it must be.
-    """
-
-    at: float
-    began: float
-    safe: float
-    time_to_safe: float
-    from_injection: float
-    reaction: float
-    detected: str
-    reason: str
-    limit_use: float
-    limit: str
-    measured_use: float
-    recovery: float
-    problems: tuple[str, ...] = field(default=())
 
 
 class Trials:
@@ -276,63 +236,6 @@ class Trials:
         self._injector.set_mode(ControlState.MODE_POLICY)
 
 
-def reported(states: list[Said], expected: tuple[str, ...]) -> Said:
-    """The state that named the fault: an expected name, else the first that stopped the policy."""
-    for said in states:
-        if said.fault in expected:
-            return said
-    for said in states:
-        if said.fault and said.source != 'policy':
-            return said
-    return Said(time=_NAN, source='')
-
-
-def judge(trial: Trial, expected: tuple[str, ...], limit_s: float) -> tuple[str, ...]:
-    """What was not as it must be: never safe, too late, not named, or beyond a limit."""
-    problems = []
-    if math.isnan(trial.time_to_safe):
-        problems.append('never safe')
-    elif trial.time_to_safe > limit_s:
-        problems.append(
-            f'safe after {1000.0 * trial.time_to_safe:.0f} ms, limit {1000.0 * limit_s:.0f} ms'
-        )
-    if expected and trial.detected not in expected:
-        problems.append(f'reported {trial.detected or "nothing"}, not {" or ".join(expected)}')
-    if trial.limit_use > 1.0 + ROUNDING:
-        problems.append(f'{100.0 * trial.limit_use:.0f} % of the limit on {trial.limit}')
-    if trial.measured_use > MEASURED_SHARE:
-        problems.append(f'the robot moved at {100.0 * trial.measured_use:.0f} % of its speed')
-    return tuple(problems)
-
-
-def relapse(states: list[Said], taken: float, healed: float) -> list[str]:
-    """Whether the policy moved the robot again before the fault was healed."""
-    again = timing.first_said(states, taken, lambda said: said.source == 'policy')
-    if again is None or again.time > healed:
-        return []
-    return [f'the policy was back {1000.0 * (again.time - taken):.0f} ms later, not yet healed']
-
-
 def _no_earlier(seconds: float) -> float:
     """A robot that was safe before a message was missed was safe at once; NaN stays NaN."""
     return seconds if math.isnan(seconds) else max(0.0, seconds)
-
-
-def clean_run(graph: LiveGraph, duration_s: float) -> tuple[float, float, list[str], str]:
-    """Watch a graph without any fault from its first motion on.
-
-    Returns:
-        Share of the time in hold, largest limit use, the faults that were named, and the limit.
-    """
-    watch = graph.watch
-    begin = time.time()
-    while time.time() - begin < duration_s:
-        time.sleep(0.2)
-        graph.check_alive()
-    end = time.time()
-    states = [said for said in watch.states if begin <= said.time <= end]
-    commands: CommandRecorder = watch.commands.between(begin, end)
-    used, limit = timing.limit_use(graph.embodiment, commands)
-    stopping = [said.fault for said in states if said.source != 'policy' and said.fault]
-    held = 1.0 - timing.share_of_time(states, end, 'policy')
-    return held, used, sorted(set(stopping)), limit

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from univla_ros.bench.clean_run import CleanRun
+from univla_ros.bench.judgement import ROUNDING
+from univla_ros.bench.judgement import Trial
 from univla_ros.bench.safety import CLEAN
 from univla_ros.bench.safety import FALSE_STOP_SHARE
-from univla_ros.bench.trial import ROUNDING
-from univla_ros.bench.trial import Trial
 
 Row = dict[str, Any]
 
@@ -81,36 +82,33 @@ def broken_row(robot: str, name: str, reason: str) -> Row:
     }
 
 
-def clean_row(
-    robot: str, held: float, used: float, limit: str, faults: Sequence[str], duration_s: float
-) -> Row:
+def clean_row(robot: str, run: CleanRun, stalled_s: float) -> Row:
     """The row of the run without any fault: false stops.
 
     Args:
         robot: Name of the robot.
-        held: Share of the time in which the policy did not command.
-        used: Largest limit use.
-        limit: Which limit that was.
-        faults: What was named while it held.
-        duration_s: Length of the run [s].
+        run: What came of it.
+        stalled_s: How long the machine stood still meanwhile [s].
     """
     problems = []
-    if held > FALSE_STOP_SHARE:
+    if run.held > FALSE_STOP_SHARE:
         problems.append(
-            f'held {100.0 * held:.1f} % of the time, at most {100.0 * FALSE_STOP_SHARE:.0f} %'
-            f' allowed ({", ".join(faults) or "no fault named"})'
+            f'held {100.0 * run.held:.1f} % of the time, at most {100.0 * FALSE_STOP_SHARE:.0f} % '
+            f'allowed ({", ".join(run.faults) or "no fault named"}; load {run.load:.1f} a core)'
         )
-    if used > 1.0 + ROUNDING:
-        problems.append(f'{100.0 * used:.0f} % of the limit on {limit}')
+    if run.limit_use > 1.0 + ROUNDING:
+        problems.append(f'{100.0 * run.limit_use:.0f} % of the limit on {run.limit}')
     row = broken_row(robot, CLEAN, '')
     return {
         **row,
         'ok': not problems,
-        'detected': ', '.join(faults),
-        'false_stops': held,
-        'duration_s': duration_s,
-        'limit_use': _finite(used),
-        'limit': limit,
+        'detected': ', '.join(run.faults),
+        'false_stops': run.held,
+        'duration_s': run.end - run.begin,
+        'stalled_s': stalled_s,
+        'load': run.load,
+        'limit_use': _finite(run.limit_use),
+        'limit': run.limit,
         'repeats': 1,
         'problems': problems,
     }
