@@ -95,7 +95,11 @@ class AxisLimiter:
             low >= self._low - _SLACK
             and high <= self._high + _SLACK
             and speed <= self.velocity + _SLACK
-            and (self.curve is None or self.curve.keeps(p, v, a, self.stop_phases(state)))
+            and (
+                self.curve is None
+                or self.curve.allows(low, high, speed)
+                or self.curve.keeps(p, v, a, self.stop_phases(state))
+            )
         )
 
     def top_speed(self, p: float, v: float) -> float:
@@ -126,8 +130,12 @@ class AxisLimiter:
         turning = a * after < 0.0  # the speed peaks inside the tick
         if turning and abs(v - 0.5 * a * a / jerk) > self.velocity:
             return None
-        if self.curve is not None and not self.curve.keeps(p, v, a, ((dt, jerk),)):
-            return None
+        if self.curve is not None:
+            speed = abs(v) + abs(a) * dt + 0.5 * abs(jerk) * dt * dt
+            way = speed * dt
+            spacious = self.curve.allows(p - way, p + way, speed)
+            if not (spacious or self.curve.keeps(p, v, a, ((dt, jerk),))):
+                return None
         return advance(p, v, a, jerk, dt)
 
     def _quick(self, state: State, target: State, look_ahead: float, dt: float) -> State | None:

@@ -9,6 +9,7 @@ import numpy as np
 #: Asked for on top of the clearance at the samples, to cover the way between two of them [m].
 MARGIN = 0.002
 _SLACK = 1e-7
+_STEP_RAD = 1e-3  # in which an axis is tried alone
 
 
 class CollisionModel(Protocol):
@@ -81,6 +82,12 @@ class BodyClearance:
     def rest_gap(self) -> float:
         """Distance [m] at the end of the motion that was accepted."""
         return self._look(self._path[-1])
+
+    def harmless(self, joints: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Whether the body comes no nearer by each of the steps (K, n) from angles (n,)."""
+        around = np.vstack([joints, joints + _STEP_RAD * steps])
+        distances, _ = self._model.nearest(around)
+        return np.asarray(distances[1:] >= distances[0] - _SLACK)
 
     @property
     def needed(self) -> float:

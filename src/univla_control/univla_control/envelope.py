@@ -51,6 +51,11 @@ class Verdict:
     held_back: str
     share: float
 
+    @property
+    def speed(self) -> bool:
+        """Whether that bound is one of the speeds, which no axis breaks alone."""
+        return self.held_back.startswith('ee_')
+
 
 class Envelope:
     """Keeps the end effector's speed, its place and the body's clearance, by induction.
@@ -82,6 +87,7 @@ class Envelope:
         self._bend = 0.0
         self._rows = np.zeros((1, len(_BOUNDS)))  # levels of the stop that is in force
         self._judged = self._rows
+        self._broken = np.zeros(0, dtype=int)  # of the candidate judged last
         self._adopt(limits)
         self._allowed = self._most
 
@@ -115,12 +121,29 @@ class Envelope:
             (float(rotation) / self._limits.ee_rotation, 'ee_rotation'),
         )
 
+    def harmless(self, joints: np.ndarray, direction: np.ndarray) -> np.ndarray:
+        """Which axes may go on alone without making worse what the last candidate broke.
+
+        Args:
+            joints: Present joint angles [rad], shape (n,).
+            direction: Sign of the motion of each axis, shape (n,).
+
+        Returns:
+            One bool per axis.
+        """
+        steps = np.diag(np.sign(direction))
+        if self._broken.size == 0 and self._body is not None:
+            return self._body.harmless(joints, steps)
+        moves = self._chain.motion(np.tile(joints, (len(joints), 1)), steps)[2]
+        outwards = np.hstack([-moves, moves])[:, self._broken[self._broken >= 2] - 2]
+        return np.asarray((outwards <= _SLACK).all(axis=1))
+
     def judge(self, path: StopPath) -> Verdict:
         """Whether a candidate may be taken; `accept` takes the one judged last."""
         self._widen(path)
         self._judged = rows = self._levels(path)
         worst = rows.max(axis=0)
-        broken = np.flatnonzero(worst > self._allowed + _SLACK)
+        broken = self._broken = np.flatnonzero(worst > self._allowed + _SLACK)
         if broken.size:
             rest = self._rows[1:] if len(self._rows) > 1 else self._rows
             base = rest.max(axis=0)[broken]

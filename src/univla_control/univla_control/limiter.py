@@ -22,6 +22,7 @@ __all__ = ['JointLimiter', 'TwistLimiter', 'look_ahead']
 _MARGIN = 1e-7  # relative; keeps rounding from touching a limit
 _TRIES = 2  # milder candidates that are tried where the envelope refuses one
 _LEAST_SHARE = 0.01  # of a candidate; below it the stop is as good
+_SLIDE_SHARE = 0.3  # of a candidate; below it single axes may still go on
 
 
 def look_ahead(limits: AxisLimits) -> float:
@@ -42,8 +43,9 @@ class JointLimiter:
     With an envelope all axes together must be viable too: the state and the stop from it must
     keep the envelope's bounds. Where they do not, the states between the quickest stop and the
     candidate are tried, all axes alike; they are as reachable as both. So a motion that asks for
-    too much runs near the bound instead of going and stopping. The last choice is again the
-    quickest stop, which was judged one tick before.
+    too much runs near the bound instead of going and stopping. At a wall of the workspace or a
+    part of the body, the axes that lead along or away from it go on. The last choice is again
+    the quickest stop, which was judged one tick before.
 
     Args:
         limits: Limits of the axes, each (n,).
@@ -165,25 +167,35 @@ class JointLimiter:
         """Take the candidate, or as much of it as the envelope allows."""
         verdict = self._judge(envelope, self._axes, wanted, dt)
         if not verdict.held_back:
-            envelope.accept()
-            self._accept(wanted)
+            self._take(envelope, wanted, '')
             return
-        reason, stop = verdict.held_back, self._stopping(dt)
-        share = 0.99 * verdict.share
+        reason, stop, share = verdict.held_back, self._stopping(dt), verdict.share
+        if share < _SLIDE_SHARE and not verdict.speed:
+            wanted = self._sliding(envelope, wanted, stop)
+            share = 1.0
         for _ in range(_TRIES):
-            if share < _LEAST_SHARE:
+            if share < _LEAST_SHARE or wanted == stop:
                 break
             milder = [_between(a, b, share) for a, b in zip(stop, wanted, strict=True)]
             if not all(axis.viable(s) for axis, s in zip(self._axes, milder, strict=True)):
                 break
             verdict = self._judge(envelope, self._axes, milder, dt)
             if not verdict.held_back:
-                envelope.accept()
-                self._accept(milder)
-                self.held_back = reason
+                self._take(envelope, milder, reason)
                 return
-            share *= min(0.8, verdict.share)
+            share *= min(0.9, verdict.share)
         self._stop(dt, reason)
+
+    def _sliding(self, envelope: Envelope, wanted: list[State], stop: list[State]) -> list[State]:
+        """The candidate for the axes that lead along or away from the bound, others stopping."""
+        direction = np.array([w[0] - s[0] for w, s in zip(wanted, stop, strict=True)])
+        free = envelope.harmless(self.positions, direction)
+        return [w if go else s for w, s, go in zip(wanted, stop, free, strict=True)]
+
+    def _take(self, envelope: Envelope, states: list[State], reason: str) -> None:
+        envelope.accept()
+        self._accept(states)
+        self.held_back = reason or self.held_back
 
     def _judge(
         self, envelope: Envelope, axes: list[AxisLimiter], states: list[State], dt: float

@@ -48,6 +48,10 @@ class VelocityCurve:
             return 0.0
         return self.share * max(0.0, math.sqrt(self.gain * room) - self.offset)
 
+    def allows(self, low: float, high: float, speed: float) -> bool:
+        """Whether a speed [rad/s] is allowed both ways everywhere in [low, high] [rad]."""
+        return speed <= self.up(high) and speed <= self.down(low)
+
     def keeps(self, p: float, v: float, a: float, phases: Phases) -> bool:
         """Whether a motion of constant jerks stays under the curve.
 
