@@ -11,8 +11,12 @@ from hypothesis import Phase
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+from univla_control.safety_limits import SafetySettings
+from univla_control.teleop import JointAsk
+from univla_control.teleop import TwistAsk
 from univla_core.embodiment import robot_names
 
+from univla_control import Mode
 from univla_control import check_commands
 
 PERIOD = 1.0 / 60.0
@@ -34,6 +38,13 @@ EVENTS = st.one_of(
     st.tuples(st.just('no joints'), st.integers(1, 40)),
     st.tuples(st.just('clock'), st.floats(-5.0, -0.01)),
     st.tuples(st.just('late tick'), st.floats(0.02, 0.4)),
+    st.tuples(st.just('leap'), st.floats(0.6, 20.0)),
+    st.tuples(st.just('twist'), st.integers(0, 2**32 - 1), SCALES, st.integers(1, 40)),
+    st.tuples(st.just('leader'), st.integers(0, 2**32 - 1), SCALES, st.integers(1, 40)),
+    st.tuples(st.just('mode'), st.sampled_from(list(Mode))),
+    st.tuples(st.just('reset'), st.integers(0, 3)),
+    st.tuples(st.just('mute chain'), st.integers(1, 20)),
+    st.tuples(st.just('limits'), st.floats(0.1, 1.0), st.floats(0.2, 0.9)),
 )
 
 
@@ -57,9 +68,40 @@ def play(robot, event, rng, space):
         robot.alive = False
         robot.tick(event[1])
         robot.alive = True
+    elif kind in ('twist', 'leader'):
+        operate(robot, event)
+    elif kind == 'mode':
+        robot.controller.set_mode(event[1], robot.time)
+    elif kind == 'reset':
+        robot.controller.reset_estop()
+        robot.controller.set_mode(Mode.POLICY, robot.time)
+    elif kind == 'mute chain':
+        robot.chain_alive = False
+        robot.tick(event[1])
+        robot.chain_alive = True
+    elif kind == 'limits':
+        tighter = SafetySettings(speed_scale=event[1], limit_share=event[2])
+        robot.controller.set_limits(tighter)
     else:
         robot.time += event[1]
     robot.tick(int(rng.integers(1, 12)))
+
+
+def operate(robot, event):
+    """A person with a shaking hand: a new wish every third tick, some of them nonsense."""
+    rng = np.random.default_rng(event[1])
+    arm = robot.embodiment.kind == 'arm'
+    teleop = robot.controller.teleop
+    for count in range(event[3]):
+        if count % 3 == 0 and event[0] == 'leader' and arm:
+            angles = robot.joints + event[2] * rng.uniform(-1.0, 1.0, robot.joints.shape)
+            teleop.on_joints(robot.time, JointAsk(np.array([robot.time]), angles[None]))
+        elif count % 3 == 0:
+            twist = event[2] * rng.uniform(-1.0, 1.0, 6 if arm else 2)
+            if rng.random() < 0.05:
+                twist[0] = np.nan
+            teleop.on_twist(robot.time, TwistAsk(twist, bool(rng.random() < 0.5)))
+        robot.tick()
 
 
 @pytest.mark.parametrize('name', robot_names())

@@ -99,8 +99,9 @@ def refuse_speed(
 
     A checked chunk is expected. Ordinary haste is not refused: the limiter slows it down.
     """
-    rate, most = _speeds(chunk, embodiment)
-    worst = float(np.max(rate / most, initial=0.0))
+    with np.errstate(over='ignore'):  # infinitely fast is too fast
+        rate, most = _speeds(chunk, embodiment)
+        worst = float(np.max(rate / most, initial=0.0))
     if worst <= config.exploding_ratio:
         return None
     return Refusal(
@@ -134,7 +135,7 @@ def _speeds(chunk: ActionChunk, embodiment: Embodiment) -> tuple[np.ndarray, np.
     moving = np.linalg.norm(steps[:, :3], axis=1, keepdims=True)
     rate = np.hstack([moving, turning]) / chunk.step_duration_s
     rate = np.concatenate([rate, np.hstack([far, np.zeros_like(far)])])
-    cartesian = getattr(embodiment, 'cartesian', None)
+    cartesian = embodiment.cartesian
     most = (cartesian.ee_speed, cartesian.ee_rotation) if cartesian else (1.0, 2.5)
     return rate, np.array(most)
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from univla_core.parameters import parameter
 
+from univla_control.safety_limits import SafetySettings
+
 
 @dataclass(frozen=True, kw_only=True)
-class ControlConfig:
+class ControlConfig(SafetySettings):
     """How chunks are executed; the limits themselves belong to the embodiment."""
 
     control_rate_hz: float = parameter(60.0, 'Rate of driver commands [Hz]', low=10.0, high=1000.0)

@@ -9,17 +9,22 @@ from univla_core.action_chunk import ActionChunk
 from univla_core.embodiment import Embodiment
 from univla_core.fault import Fault
 
+from univla_control.body_clearance import CollisionModel
 from univla_control.chunk_inbox import ChunkInbox
 from univla_control.chunk_plan import plan_facts
 from univla_control.command import Command
 from univla_control.command import ControllerStatus
 from univla_control.command import Mode
 from univla_control.config import ControlConfig
+from univla_control.envelope import Envelope
+from univla_control.gate import OutputGate
 from univla_control.modes import Decision
 from univla_control.modes import Modes
 from univla_control.mover import Mover
 from univla_control.origin import Origin
 from univla_control.rest import Rest
+from univla_control.safety_limits import SafetySettings
+from univla_control.safety_limits import safety_limits
 from univla_control.teleop import Teleop
 from univla_control.watch import Watch
 
@@ -35,19 +40,33 @@ class ChunkController:
     Args:
         embodiment: The robot.
         config: Parameters.
+        collision: Distances between the robot's shapes and to the floor, None to do without.
 
     Attributes:
         modes: Modes, emergency stop and who is in control.
         teleop: What a person asks for.
         watch: Joint states, clock and heartbeats.
+
+    Raises:
+        ConfigError: If a setting would loosen a limit past the maker's.
     """
 
-    def __init__(self, embodiment: Embodiment, config: ControlConfig) -> None:
+    def __init__(
+        self,
+        embodiment: Embodiment,
+        config: ControlConfig,
+        collision: CollisionModel | None = None,
+    ) -> None:
         self._embodiment, self._config = embodiment, config
         self._period = 1.0 / config.control_rate_hz
         self._arm = embodiment.kind == 'arm'
+        self._limits, cartesian = safety_limits(embodiment, config)
+        self._envelope = None
+        if embodiment.chain is not None and cartesian is not None:
+            self._envelope = Envelope(embodiment.chain, cartesian, collision)
         self._origin = Origin(config)
-        self._mover = Mover(embodiment, config, self._origin.asked, embodiment.limits)
+        self._mover = Mover(embodiment, config, self._origin.asked, self._limits, self._envelope)
+        self._gate = OutputGate(embodiment, self._period)
         self._rest = Rest(config)
         self.watch = Watch(embodiment, config, self._forget)
         self.teleop = Teleop(embodiment, config)
@@ -101,6 +120,17 @@ class ChunkController:
     def set_instruction(self, instruction: str, time: float) -> None:
         """Change the task in words; chunks planned for another one are dropped from now on."""
         self._inbox.set_instruction(instruction, time)
+
+    def set_limits(self, settings: SafetySettings) -> None:
+        """Other limits from now on; tighter ones once the robot is slow enough for them.
+
+        Raises:
+            ConfigError: If a setting would loosen a limit past the maker's; nothing changes.
+        """
+        self._limits, cartesian = safety_limits(self._embodiment, settings)
+        self._mover.set_limits(self._limits)
+        if self._envelope is not None and cartesian is not None:
+            self._envelope.set_limits(cartesian)
 
     # --- mode -------------------------------------------------------------------------------
 
@@ -191,8 +221,20 @@ class ChunkController:
             self._inbox.plan.joined = False
         if elapsed > 0.0:
             self._move(time, self._tick_length(elapsed))
+        return self._checked(self._mover.command(time, self._decision.source, plan, reanchored))
+
+    def _checked(self, command: Command) -> Command | None:
+        """The command, if the last look finds nothing; else none, and the robot is stopped."""
+        limits = self._embodiment.maker_limits
+        wrong = self._gate.check(command, limits, self.watch.joints if self._arm else None)
+        if wrong is not None:
+            self.set_mode(Mode.ESTOP, command.time, f'a command was kept back: {wrong}')
+            self._anchored = False
+            self._gate.reset()
+            self._fault, self._decision = Fault('gate', wrong), Decision('none')
+            return None
         self._sent += 1
-        return self._mover.command(time, self._decision.source, plan, reanchored)
+        return command
 
     def _tick_length(self, elapsed: float) -> float:
         """How far the motion goes on in this tick [s].
@@ -212,6 +254,7 @@ class ChunkController:
                 self._mover.place(joints)
             self._mover.gripper.reset()
             self._rest.leave()
+            self._gate.reset()
             self._anchored = True
             return False
         if not (self._anchored and self._arm):

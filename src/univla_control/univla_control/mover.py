@@ -10,6 +10,7 @@ from univla_core.fault import Fault
 from univla_control.chunk_plan import ChunkPlan
 from univla_control.command import Command
 from univla_control.config import ControlConfig
+from univla_control.envelope import Envelope
 from univla_control.gripper_track import GripperTrack
 from univla_control.joint_history import JointHistory
 from univla_control.limiter import JointLimiter
@@ -29,6 +30,7 @@ class Mover:
         config: Parameters.
         asked: Takes in the joint angles that are asked for.
         limits: Limits to begin with.
+        envelope: Bounds in space of an arm, None for none.
     """
 
     def __init__(
@@ -37,12 +39,13 @@ class Mover:
         config: ControlConfig,
         asked: JointHistory,
         limits: AxisLimits,
+        envelope: Envelope | None = None,
     ) -> None:
         self._limits, self._asked = limits, asked
         self._arm = embodiment.kind == 'arm'
         ahead = config.look_ahead_s or look_ahead(limits)
-        self._joints = JointLimiter(limits, ahead)
-        self._twist = TwistLimiter(limits)
+        self._joints = JointLimiter(limits, ahead, envelope, embodiment.axis_names)
+        self._twist = TwistLimiter(limits, embodiment.axis_names)
         self._following: Motion | None = None
         self._teleop = TeleopMotion(embodiment, config) if self._arm else None
         self.gripper = GripperTrack(embodiment.gripper)
@@ -60,17 +63,22 @@ class Mover:
     @property
     def largest_use(self) -> tuple[float, str]:
         """Largest share of a limit in use, and which."""
-        return (self._joints if self._arm else self._twist).use(), ''
+        return (self._joints if self._arm else self._twist).largest_use()
 
     @property
     def held_back(self) -> str:
         """Bound that held the last command back, empty if none did."""
-        return ''
+        return self._joints.held_back if self._arm else ''
 
     @property
     def braked(self) -> int:
         """Ticks in which an axis braked to stay inside its position limits."""
         return self._joints.braked
+
+    def set_limits(self, limits: AxisLimits) -> None:
+        """Other limits; tighter ones are in force once the motion is slow enough for them."""
+        self._limits = limits
+        (self._joints if self._arm else self._twist).set_limits(limits)
 
     def reset(self) -> None:
         """Forget the motion before; the joints are told with `place`."""

@@ -150,6 +150,31 @@ def test_a_fault_of_the_policy_is_named_with_its_reason(desk, rig):
     assert rig.until(lambda: desk.state.fault == 'policy_silent')
 
 
+def test_limits_are_tightened_live_and_never_loosened(desk, rig):
+    """A tenth of the speed is in force at once; more than the maker allows is refused."""
+    assert desk.set_limit(speed_scale=0.1).successful
+    assert rig.until(lambda: desk.state.speed_scale == pytest.approx(0.1))
+    begin = len(desk.commands)
+    desk.steer(0.8, z=0.3)
+    path = np.array([command.cmd for command in desk.commands[begin:]])
+    speed = np.abs(np.diff(path, axis=0)).max(axis=0) * 60.0
+    assert (speed <= 0.1 * ARM.limits.velocity * 1.01).all()
+    assert speed.max() > 0.05 * ARM.limits.velocity.min()
+    refused = desk.set_limit(ee_speed_mps=50.0)
+    assert not refused.successful
+    assert 'maker' in refused.reason
+
+
+def test_the_workspace_is_a_wall(desk, rig):
+    """The box ends 3 cm above the hand: the person pushes on, the hand stops there."""
+    height = desk.sim._world.ee_pose[2, 3]
+    assert desk.set_limit(workspace_upper_m=[10.0, 10.0, height + 0.03]).successful
+    desk.steer(2.0, z=0.05)
+    assert desk.sim._world.ee_pose[2, 3] < height + 0.032
+    assert desk.sim._world.ee_pose[2, 3] > height + 0.015
+    assert 'workspace' in {state.held_back for state in desk.states}
+
+
 # --- a leader arm's message -------------------------------------------------------------------
 
 

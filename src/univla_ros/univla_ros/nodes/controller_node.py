@@ -9,17 +9,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.parameter import Parameter
 from std_msgs.msg import String
 from univla_control.command import Command
 from univla_control.command import Mode
 from univla_control.config import ControlConfig
 from univla_control.controller import ChunkController
+from univla_control.envelope import CollisionModel
 from univla_control.health import CHAIN
+from univla_control.safety_limits import SafetySettings
 from univla_core.embodiment import Embodiment
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import ActionError
+from univla_core.errors import ConfigError
 from univla_core.errors import DriverError
 from univla_core.fault import Fault
+from univla_core.parameters import config_from_mapping
 from univla_core.parameters import parameter
 
 from univla_msgs.msg import ActionChunk as ActionChunkMsg
@@ -65,6 +71,9 @@ class ControllerConfig(ControlConfig):
     realtime_priority: int = parameter(
         20, 'SCHED_FIFO priority asked for; 0 stays at normal priority', low=0, high=99
     )
+    collision_check: bool = parameter(
+        True, 'Keep clear of the floor and of the own body; needs mujoco'
+    )
     estop_lock_timeout_s: float = parameter(
         0.0,
         'Silence of estop_lock that stops the robot [s]; 0 does not require a lock',
@@ -109,7 +118,9 @@ class ControllerNode(SuiteNode):
         )
         self._period_s = 1.0 / self.config.control_rate_hz
         self.ask_for_realtime(self.config.realtime_priority)
-        self._controller = ChunkController(self._embodiment, self.config)
+        collision = collision_model(self._embodiment) if self.config.collision_check else None
+        self._controller = ChunkController(self._embodiment, self.config, collision)
+        self._settings: SafetySettings = self.config
         self._driver = load_driver(self, self._embodiment)
         self._state_publisher = self.create_lifecycle_publisher(
             ControlState, 'control_state', STATUS
@@ -127,6 +138,7 @@ class ControllerNode(SuiteNode):
             ),
         ]
         self._services_of_operator = OperatorServices(self, self._controller)
+        self.add_on_set_parameters_callback(self._on_parameters)
 
     def activate(self) -> None:
         """Prepare the driver and start the control loop.
@@ -156,6 +168,7 @@ class ControllerNode(SuiteNode):
 
     def cleanup(self) -> None:
         """Release driver, subscriptions and services."""
+        self.remove_on_set_parameters_callback(self._on_parameters)
         self._driver.close()
         self._source.close()
         self._operator.close()
@@ -230,6 +243,21 @@ class ControllerNode(SuiteNode):
         if msg.data.strip():
             self._controller.set_instruction(msg.data, self.now())
 
+    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        """Take over other limits, or refuse them with a reason."""
+        names = {field.name for field in dataclasses.fields(SafetySettings)}
+        given = {p.name: p.value for p in parameters if p.name in names}
+        if not given:
+            return SetParametersResult(successful=True)
+        present = {name: getattr(self._settings, name) for name in names}
+        try:
+            settings = config_from_mapping(SafetySettings, {**present, **given}, 'parameters')
+            self._controller.set_limits(settings)
+        except ConfigError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._settings = settings
+        return SetParametersResult(successful=True)
+
     def _refuse_other_publishers(self) -> None:
         others = self._driver.other_publishers()
         if others:
@@ -269,7 +297,7 @@ class ControllerNode(SuiteNode):
             self._command,
             commands=self.commands,
             bad_chunks=self._bad_chunks,
-            speed_scale=1.0,
+            speed_scale=self._settings.speed_scale,
         )
         if self._other_publishers:
             msg.fault, msg.fault_reason = 'second_publisher', controller.watch.outside.reason
@@ -298,6 +326,24 @@ class ControllerNode(SuiteNode):
             self.diagnostics.set('driver', ERROR, f'second publisher: {others}')
         else:
             self.diagnostics.set('driver', WARN if waiting else OK, waiting or 'commanded')
+
+
+def collision_model(embodiment: Embodiment) -> CollisionModel | None:
+    """Distances between the shapes of an arm, None for a base.
+
+    Raises:
+        ConfigError: If mujoco, which measures them, is not installed.
+    """
+    if embodiment.kind != 'arm':
+        return None
+    try:
+        from univla_sim.collision import CollisionGeometry
+    except ImportError as error:
+        raise ConfigError(
+            f'collisions cannot be checked ({error}); pip install mujoco, or give '
+            'collision_check:=false and keep the arm clear yourself'
+        ) from error
+    return CollisionGeometry(embodiment)
 
 
 def with_driver_namespace(embodiment: Embodiment, namespace: str) -> Embodiment:
