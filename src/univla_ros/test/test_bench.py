@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from univla_ros.bench.judgement import judge
 from univla_ros.bench.judgement import relapse
 from univla_ros.bench.judgement import reported
 from univla_ros.bench.live_graph import GraphOptions
+from univla_ros.bench.live_graph import own_domain
 from univla_ros.bench.memory import growth
 from univla_ros.bench.memory import resident_bytes
 from univla_ros.bench.repeater import Repeater
@@ -310,6 +312,16 @@ def test_a_graph_in_settable_time_leaves_the_clock_to_the_bench(tmp_path):
     nodes = GraphOptions(robots=('widowx',), log_directory=tmp_path, settable_clock=True).nodes()
     assert all(node.parameters['use_sim_time'] for node in nodes)
     assert not any(node.parameters.get('publish_clock') for node in nodes)
+
+
+def test_faults_stay_in_a_domain_of_their_own(monkeypatch):
+    """A user whose robots run in domain 7 must not have their graph broken."""
+    monkeypatch.setenv('ROS_DOMAIN_ID', '7')
+    monkeypatch.setenv('UNIVLA_BENCH_DOMAIN', '42')
+    assert own_domain() == 42
+    assert os.environ['ROS_DOMAIN_ID'] == '42'
+    monkeypatch.delenv('UNIVLA_BENCH_DOMAIN')
+    assert 1 <= own_domain() <= 100
 
 
 # --- the soak -------------------------------------------------------------------------------

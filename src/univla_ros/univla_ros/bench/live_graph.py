@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,11 +88,19 @@ def _without_clock(node: NodeDescription) -> NodeDescription:
 
 
 def own_domain() -> int:
-    """A ROS domain for the graph: the one that is set, or a fresh one for this process."""
-    given = os.environ.get('ROS_DOMAIN_ID', '')
+    """A ROS domain for the graph alone, so that no real robot hears what is injected.
+
+    A fresh one for this process, or `UNIVLA_BENCH_DOMAIN`; never the user's `ROS_DOMAIN_ID`.
+    """
+    given = os.environ.get('UNIVLA_BENCH_DOMAIN', '')
     domain = int(given) if given.isdigit() else random.randint(1, 100)
     os.environ['ROS_DOMAIN_ID'] = str(domain)
     return domain
+
+
+def end_in_order(number: int, frame: object) -> None:
+    """Signal handler: leave every `with`, so that nodes that were stopped are woken and ended."""
+    raise KeyboardInterrupt
 
 
 class LiveGraph:
@@ -109,6 +118,7 @@ class LiveGraph:
         self._nodes = options.nodes()
 
     def __enter__(self) -> LiveGraph:
+        signal.signal(signal.SIGTERM, end_in_order)
         domain = own_domain()
         be_realtime()  # the middleware's threads inherit it: nobody waits for a lock they hold
         rclpy.init(domain_id=domain)
