@@ -62,8 +62,8 @@ class Envelope:
 
     A candidate state is taken only if it and every sample of the quickest stop from it keep all
     bounds. The limiter's fallback, the quickest stop from the present state, was judged so one
-    tick before. What is broken from the start (a folded posture, a bound that was tightened) may
-    not become worse.
+    tick before. What is broken from the start (a folded posture, a box that was tightened) may
+    not become worse; above a speed that was tightened the arm brakes.
 
     The samples of the stop are the very commands that a stop consists of at 60 Hz. Both the
     speed at each and the mean speed between two are bounded. Between two samples the end
@@ -96,14 +96,14 @@ class Envelope:
         joints = np.asarray(joints, dtype=float)[None]
         place = self._chain.motion(joints, np.zeros_like(joints))[0]
         self._rows = np.hstack([np.zeros((1, 2)), -place, place])
-        self._allowed = np.maximum(self._most, self._rows[0])
+        self._relax()
         if self._body is not None:
             self._body.begin(joints[0])
 
     def set_limits(self, limits: CartesianLimits) -> None:
-        """Change what to keep to; what the motion under way breaks may not become worse."""
+        """Change what to keep to; above a new speed the arm brakes, outside a box it comes in."""
         self._adopt(limits)
-        self._allowed = np.maximum(self._most, self._rows.max(axis=0))
+        self._relax()
         if self._body is not None:
             self._body.set_clearance(limits.clearance)
 
@@ -157,7 +157,7 @@ class Envelope:
     def accept(self) -> None:
         """The candidate judged last is the next state."""
         self._rows = self._judged
-        self._allowed = np.maximum(self._most, np.minimum(self._allowed, self._rows.max(axis=0)))
+        self._relax(self._allowed)
         if self._body is not None:
             self._body.accept()
 
@@ -184,8 +184,13 @@ class Envelope:
         bend = float(self._reach @ path.acceleration) * spacing**2 / 8.0
         if bend > self._bend:
             self._most[2:] -= bend - self._bend
-            self._allowed = np.maximum(self._most, np.minimum(self._allowed, self._rows.max(0)))
             self._bend = bend
+            self._relax(self._allowed)
+
+    def _relax(self, most: np.ndarray | float = np.inf) -> None:
+        """Allow the place that the way ahead leads to, though outside, but no farther out."""
+        self._allowed = np.maximum(self._most, np.minimum(most, self._rows.max(axis=0)))
+        self._allowed[:2] = self._most[:2]
 
     def _levels(self, path: StopPath) -> np.ndarray:
         """Speed, rotation, -place and place of the candidate and each sample, (K - 1, 8)."""
