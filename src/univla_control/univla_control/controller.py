@@ -198,6 +198,10 @@ class ChunkController:
         """Whether the commands stand still."""
         return self._mover.at_rest
 
+    def take_up(self) -> None:
+        """The robot was moved by others: the next command is its measured pose at rest."""
+        self._anchored = False
+
     # --- one tick ---------------------------------------------------------------------------
 
     def step(self, time: float) -> Command | None:

@@ -16,6 +16,17 @@ def test_work_hangs_while_it_takes_longer_than_its_budget():
     assert not watch.hangs(1e9)
 
 
+def test_a_slow_computer_is_slow_not_hung():
+    """Once work is known to take 0.5 s, three times as much is a hang."""
+    watch = WorkWatch(0.2)
+    for begin in range(3):
+        watch.start(float(begin))
+        watch.stop(begin + 0.5)
+    watch.start(10.0)
+    assert not watch.hangs(11.4)
+    assert watch.hangs(11.6)
+
+
 def test_a_timeout_of_its_own_may_be_longer():
     watch = WorkWatch(0.2, 1.0)
     watch.start(10.0)

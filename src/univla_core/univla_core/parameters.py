@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import dataclasses
 import typing
 from collections.abc import Mapping
@@ -115,6 +116,8 @@ def _checked(value: Any, field: dataclasses.Field, hint: Any, where: str) -> Any
     kind = typing.get_origin(hint) or hint
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
+    if kind is list and isinstance(value, array.array):  # as rclpy hands over numbers
+        value = value.tolist()
     if kind in (bool, int, float, str, list) and (
         not isinstance(value, kind) or (kind is int and isinstance(value, bool))
     ):

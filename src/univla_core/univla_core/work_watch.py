@@ -9,6 +9,9 @@ import numpy as np
 #: Rates look back so far [s].
 _WINDOW_S = 5.0
 
+#: So many times the usual duration is a hang.
+_USUAL = 3.0
+
 
 class WorkWatch:
     """Times one kind of work; pure, so a clock that never jumps is an argument.
@@ -17,11 +20,13 @@ class WorkWatch:
 
     Args:
         budget_s: Time that the work should take at most [s].
-        hang_timeout_s: Time after which it hangs [s]; 0 takes the budget.
+        hang_timeout_s: Time after which it hangs [s]; 0 takes the budget, or three times what the
+            work usually takes if that is more: a slow computer is slow, not hung.
     """
 
     def __init__(self, budget_s: float, hang_timeout_s: float = 0.0) -> None:
         self.budget_s = budget_s
+        self._adapts = not hang_timeout_s
         self.hang_timeout_s = hang_timeout_s or budget_s
         self._since: float | None = None
         self._done: deque[tuple[float, float]] = deque(maxlen=100)
@@ -34,8 +39,11 @@ class WorkWatch:
         """The work is done or failed; whether it took no longer than a hang."""
         since, self._since = self._since, None
         duration = steady - (steady if since is None else since)
+        in_time = duration <= self.hang_timeout_s
         self._done.append((steady, duration))
-        return duration <= self.hang_timeout_s
+        if self._adapts:
+            self.hang_timeout_s = max(self.budget_s, _USUAL * self.latency(0.5))
+        return in_time
 
     def hangs(self, steady: float) -> bool:
         """Whether the work under way takes too long already."""

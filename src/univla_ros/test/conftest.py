@@ -19,6 +19,15 @@ from univla_ros.suite_node import SuiteNode
 from univla_msgs.msg import Heartbeat
 
 
+PATIENT = {
+    'realtime_priority': 0,
+    'joint_state_timeout_s': 0.5,
+    'heartbeat_timeout_s': 0.5,
+    'teleop_timeout_s': 0.3,
+    'clock_jump_s': 5.0,
+}
+
+
 class ChainStub:
     """Signs of life of a policy and a decoder that the test itself stands for.
 
@@ -54,10 +63,11 @@ class Rig:
     def add(self, kind: type[SuiteNode], robot: str, start: bool = True, **values: Any) -> Any:
         """Make a node in the robot's namespace with these parameters, and start it.
 
-        At normal priority: here it shares its process with the test.
+        At normal priority and with patience: here it shares its process, and one thread, with
+        the test and all other nodes. How fast it reacts is shown by pure tests and the bench.
         """
-        if any(field.name == 'realtime_priority' for field in fields(kind.config_type)):
-            values.setdefault('realtime_priority', 0)
+        known = {field.name for field in fields(kind.config_type)}
+        values = {**{k: v for k, v in PATIENT.items() if k in known}, **values}
         parameters = [
             Parameter(name, value=value) for name, value in {'robot': robot, **values}.items()
         ]

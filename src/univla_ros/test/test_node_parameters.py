@@ -73,7 +73,9 @@ def another_value(field: dataclasses.Field) -> Any:
     if isinstance(default, (int, float)):
         other = default + 1 if meta['high'] is None or default < meta['high'] else default - 1
         bounded = min(other, meta['high']) if meta['high'] is not None else other
-        return type(default)(bounded)
+        return type(default)(bounded if meta['low'] is None else max(bounded, meta['low']))
+    if isinstance(default, list) and isinstance(default[0], float):
+        return [value + 1.0 for value in default]
     return ['left', 'right'] if isinstance(default, list) else f'{default}x'
 
 

@@ -125,7 +125,9 @@ class ControllerNode(SuiteNode):
         self._state_publisher = self.create_lifecycle_publisher(
             ControlState, 'control_state', STATUS
         )
-        self._source = RobotStateSource(self, self._embodiment, self._on_state, self._on_bad_state)
+        self._source = RobotStateSource(
+            self, self._embodiment, self._on_state, self._on_bad_state, self._on_jump
+        )
         self._operator = OperatorInputs(self, self._embodiment, self._controller, self.config)
         self._entities = [
             self.create_subscription(ActionChunkMsg, 'action_chunk', self._on_chunk, PLAN),
@@ -216,6 +218,11 @@ class ControllerNode(SuiteNode):
         if self.is_active:
             stamp = state.stamp if state.stamp > 0.0 else self.now()
             self._controller.on_joint_state(stamp, state.axes, self.measured_opening)
+
+    def _on_jump(self, state: RobotState) -> None:
+        """The arm really is elsewhere: the commands go there, not the arm to the commands."""
+        self.get_logger().warning('the joints are elsewhere than before; taking the arm up there')
+        self._controller.take_up()
 
     def _on_bad_state(self, reason: str) -> None:
         self._bad_states += 1

@@ -83,7 +83,8 @@ class PolicyConfig:
     )
     hang_timeout_s: float = parameter(
         0.0,
-        'A plan that takes longer stops the robot meanwhile [s]; 0 takes latency_budget_s',
+        'A plan that takes longer stops the robot meanwhile [s]; 0 takes latency_budget_s, or '
+        'three times the usual if that is more',
         low=0.0,
         high=60.0,
     )
