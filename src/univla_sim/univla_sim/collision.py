@@ -21,7 +21,7 @@ from univla_sim.mjcf_parts import numbers
 from univla_sim.mjcf_parts import section
 
 #: Distances are measured up to here; what is farther apart counts as this far [m].
-FAR = 0.15
+FAR = 0.25
 
 
 class CollisionGeometry:
