@@ -38,6 +38,7 @@ from univla_ros.bench.timing import Said
 from univla_ros.bench.verdict import broken_row
 from univla_ros.bench.verdict import clean_row
 from univla_ros.bench.verdict import fault_row
+from univla_ros.bench.watch import wait_until
 from univla_ros.command_recorder import CommandRecorder
 from univla_ros.conversions import tensor_from_msg
 from univla_ros.conversions import tensor_to_msg
@@ -338,9 +339,10 @@ def test_growth_is_not_bent_by_a_peak():
 
 
 def test_memory_of_a_process_is_read_until_it_ends():
-    process = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)
-    assert resident_bytes(process.pid) > 100_000
-    process.communicate()
+    command = [sys.executable, '-c', 'input()']
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)
+    assert wait_until(lambda: (resident_bytes(process.pid) or 0) > 1_000_000, 10.0)
+    process.communicate(b'\n')
     assert resident_bytes(process.pid) is None
 
 
