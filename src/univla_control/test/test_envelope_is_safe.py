@@ -24,7 +24,7 @@ SLOW = os.environ.get('UNIVLA_SLOW') == '1'
 ROUNDS, TICKS = (50, 2000) if SLOW else (2, 600)
 
 
-def hostile(robot, limiter, rng, ticks):
+def hostile(robot, limiter, rng, ticks, period=PERIOD):
     """`ticks` commands or more, (T, n), while references jump, run away and contradict."""
     limits, commands = robot.limits, [limiter.positions]
     while len(commands) <= ticks:
@@ -38,9 +38,9 @@ def hostile(robot, limiter, rng, ticks):
         push = rng.uniform(-1.0, 1.0, count) * rng.choice([0.0, 1.0, 100.0])
         for tick in range(int(rng.integers(1, 50))):
             if rng.random() < 0.03:
-                limiter.brake(PERIOD)
+                limiter.brake(period)
             else:
-                limiter.follow(PERIOD, goal + speed * tick * PERIOD, speed, push)
+                limiter.follow(period, goal + speed * tick * period, speed, push)
             commands.append(limiter.positions)
     return np.array(commands)
 
@@ -87,3 +87,16 @@ def test_limits_that_change_all_the_time_never_loosen_the_loosest(name):
             )
         report = check_commands(robot, np.vstack(pieces), PERIOD)
         assert report.ok, str(report)
+
+
+@pytest.mark.parametrize('rate_hz', [30.0, 100.0, 250.0])
+@pytest.mark.parametrize('name', ['franka', 'widowx'])
+def test_other_rates_keep_every_bound(name, rate_hz):
+    robot = load_embodiment(name)
+    envelope = Envelope(robot.chain, robot.cartesian)
+    limiter = JointLimiter(robot.limits, look_ahead(robot.limits), envelope)
+    limiter.reset(robot.home)
+    rng = np.random.default_rng(13)
+    commands = hostile(robot, limiter, rng, TICKS, 1.0 / rate_hz)
+    report = check_commands(robot, commands, 1.0 / rate_hz)
+    assert report.ok, str(report)

@@ -12,10 +12,12 @@ from univla_control.body_clearance import MARGIN
 from univla_control.body_clearance import BodyClearance
 from univla_control.body_clearance import CollisionModel
 
-__all__ = ['MARGIN', 'SPACING', 'CollisionModel', 'Envelope', 'StopPath', 'Verdict']
+__all__ = ['DENSEST', 'MARGIN', 'SPACING', 'CollisionModel', 'Envelope', 'StopPath', 'Verdict']
 
 #: Longest time between two samples of a stop [s].
 SPACING = 1.0 / 60.0
+#: Shortest time between them, for commands at 250 Hz [s].
+DENSEST = 1.0 / 250.0
 _SPEED_MARGIN = 0.01  # share of the caps kept for what happens between two samples
 _SLACK = 1e-9
 _BOUNDS = ('ee_speed', 'ee_rotation', *('workspace',) * 6)
@@ -65,7 +67,7 @@ class Envelope:
     tick before. What is broken from the start (a folded posture, a box that was tightened) may
     not become worse; above a speed that was tightened the arm brakes.
 
-    The samples of the stop are the very commands that a stop consists of at 60 Hz. Both the
+    The samples of the stop are the very commands that a stop consists of, up to 250 Hz. Both the
     speed at each and the mean speed between two are bounded. Between two samples the end
     effector leaves the straight line by at most a·h²/8 at acceleration a and spacing h, about
     1 mm, by which the box is made smaller; see `BodyClearance` for the distances.

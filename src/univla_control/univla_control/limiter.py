@@ -10,6 +10,7 @@ from univla_core.limits import AxisLimits
 from univla_control.axis_limiter import AxisLimiter
 from univla_control.axis_limiter import State
 from univla_control.braking import sample_stops
+from univla_control.envelope import DENSEST
 from univla_control.envelope import SPACING
 from univla_control.envelope import Envelope
 from univla_control.envelope import StopPath
@@ -202,7 +203,8 @@ class JointLimiter:
     ) -> Verdict:
         phases = [axis.stop_phases(state) for axis, state in zip(axes, states, strict=True)]
         total = max(sum(duration for duration, _ in stop) for stop in phases)
-        times = np.append(np.arange(0.0, total - 1e-6, SPACING), total)
+        spacing = min(SPACING, max(DENSEST, dt))  # the commands of a stop, if they are denser
+        times = np.append(np.arange(0.0, total - 1e-6, spacing), total)
         positions, velocities = sample_stops(states, phases, times)
         acceleration = np.array([axis.acceleration for axis in axes])
         return envelope.judge(
