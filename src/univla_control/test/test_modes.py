@@ -355,5 +355,28 @@ def test_a_hold_passes_to_the_measured_joints(drive):
         robot.commands.append(robot.controller.step(robot.time))
     assert robot.commands[-1].positions == pytest.approx(blocked, abs=2e-3)
     assert robot.controller.at_rest
-    assert robot.controller.status().reanchored == 0
+    assert robot.controller.status().gave_way == 1
     assert_smooth(robot)
+
+
+def test_joints_that_jump_stop_the_robot_until_a_person_has_looked(drive):
+    """Moved behind the driver's back, or mixed up? Nothing is built on it without a decision."""
+    robot = going(drive)
+    robot.controller.on_jump(robot.time, robot.joints + 1e-3)
+    assert robot.tick().source == 'policy', 'only the clock jumped'
+    elsewhere = robot.embodiment.home + 0.4
+    robot.controller.on_jump(robot.time, elsewhere)
+    robot.alive = False
+    for _ in range(90):
+        robot.time += PERIOD
+        robot.controller.on_joint_state(robot.time, elsewhere)
+        robot.commands.append(robot.controller.step(robot.time))
+    status = robot.controller.status()
+    assert (status.mode, status.source) == (Mode.ESTOP, 'hold')
+    assert 'jumped by' in status.estop_reason
+    assert np.abs(robot.commands[-1].positions - elsewhere).max() > 0.2, 'it is not followed'
+    assert_smooth(robot)
+    assert robot.controller.reset_estop() is None
+    robot.controller.on_joint_state(robot.time + 0.001, elsewhere)
+    taken_up = robot.controller.step(robot.time + PERIOD)
+    assert np.array_equal(taken_up.positions, elsewhere)

@@ -34,7 +34,6 @@ class Command:
         limit_use: Largest share of a position, velocity or acceleration limit in use.
         chunk_sequence: Number of the chunk being executed, 0 if none.
         chunk_step: Row of that chunk being executed, -1 if none.
-        reanchored: The arm was found elsewhere at rest; this command restarts from there.
         held_back: Bound that held this command back, such as `workspace`; empty if none did.
     """
 
@@ -48,7 +47,6 @@ class Command:
     limit_use: float
     chunk_sequence: int
     chunk_step: int
-    reanchored: bool = False
     held_back: str = ''
 
 
@@ -72,7 +70,7 @@ class ControllerStatus:
         control_rate: Measured rate of `step` [Hz].
         dropped: Chunks dropped, counted by reason.
         clock_jumps: How often time ran backwards.
-        reanchored: How often the arm was found elsewhere at rest.
+        gave_way: How often a hold passed to the measured joints.
         braked: Ticks in which an axis braked to stay inside its position limits.
     """
 
@@ -102,5 +100,5 @@ class ControllerStatus:
     chunks_dropped: int
     dropped: Mapping[str, int]
     clock_jumps: int
-    reanchored: int
+    gave_way: int
     braked: int

@@ -42,7 +42,7 @@ class ControlConfig(SafetySettings):
         high=1.0,
     )
     teleop_timeout_s: float = parameter(
-        0.1, "Silence of a person's input until it counts as released [s]", low=0.02, high=2.0
+        0.08, "Silence of a person's input until it counts as released [s]", low=0.02, high=2.0
     )
     hand_back: str = parameter(
         'policy',
@@ -84,10 +84,10 @@ class ControlConfig(SafetySettings):
     longest_chunk_s: float = parameter(
         10.0, 'Longest span of a chunk that is accepted [s]', low=0.1, high=600.0
     )
-    reanchor_error_rad: float = parameter(
-        0.2, 'Distance of command and joint at rest that restarts from the joint [rad]', low=0.01
+    give_way_rad: float = parameter(
+        0.2, 'Distance by which a held arm must be moved for the hold to give way [rad]', low=0.01
     )
-    reanchor_after_s: float = parameter(
+    give_way_after_s: float = parameter(
         0.5, 'How long that distance must last [s]', low=0.0, high=60.0
     )
     unreachable_m: float = parameter(

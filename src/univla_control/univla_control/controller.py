@@ -72,11 +72,11 @@ class ChunkController:
         self.teleop = Teleop(embodiment, config)
         self.modes = Modes(config, self.teleop, self.watch)
         self._inbox = ChunkInbox(embodiment, config, self._origin, self.watch)
-        self._anchored = False
+        self._anchored = self._elsewhere = False
         self._decision = Decision('none')
         self._fault = Fault()
         self._chain_latency = _NAN
-        self._sent = self._reanchored = 0
+        self._sent = 0
 
     # --- inputs -----------------------------------------------------------------------------
 
@@ -100,6 +100,24 @@ class ChunkController:
         self._origin.measured.add(time, positions)
         self._mover.gripper.measure(gripper_opening)
         return None
+
+    def on_jump(self, time: float, positions: np.ndarray) -> None:
+        """Measured joints (n,) [rad] are suddenly, and for good, where no motion leads to.
+
+        Either somebody moved the arm behind the driver's back, or the driver mixes up its
+        joints. A person must look before anything is built on it: a moving robot stops, latched.
+        """
+        before = self.watch.joints
+        if not self._arm or before is None:
+            return
+        gap = np.abs(positions - before)
+        axis = int(gap.argmax())
+        if gap[axis] <= self._config.give_way_rad:
+            return  # only the clock jumped
+        self._elsewhere = self._anchored
+        if self.modes.mode in (Mode.POLICY, Mode.TELEOP):
+            name = self._embodiment.axis_names[axis]
+            self.set_mode(Mode.ESTOP, time, f'{name} jumped by {gap[axis]:.2f} rad at once')
 
     def on_chunk(self, chunk: ActionChunk, time: float) -> str | None:
         """Take in a chunk that arrived at `time`.
@@ -139,7 +157,7 @@ class ChunkController:
         self._anchored = False
         self.watch.last_time = None
         self._mover.reset()
-        self._sent = self._reanchored = 0
+        self._sent = 0
         self._inbox.reset()
         self.teleop.forget()
         self.set_mode(Mode.ESTOP if self.modes.estop_reason else mode, time)
@@ -167,11 +185,21 @@ class ChunkController:
         refused = self.modes.ask(mode, time, reason)
         if refused is None and mode is not Mode.POLICY:
             self._inbox.plan = None
+        if refused is None and mode is not Mode.ESTOP:
+            self._take_up()
         return refused
 
     def reset_estop(self) -> str | None:
         """End a latched emergency stop; the robot holds. Returns why not, or None."""
-        return self.modes.reset()
+        refused = self.modes.reset()
+        if refused is None:
+            self._take_up()
+        return refused
+
+    def _take_up(self) -> None:
+        """A person has decided: an arm that was found elsewhere is taken up there."""
+        if self._elsewhere:
+            self._anchored = self._elsewhere = False
 
     @property
     def mode(self) -> Mode:
@@ -198,10 +226,6 @@ class ChunkController:
         """Whether the commands stand still."""
         return self._mover.at_rest
 
-    def take_up(self) -> None:
-        """The robot was moved by others: the next command is its measured pose at rest."""
-        self._anchored = False
-
     # --- one tick ---------------------------------------------------------------------------
 
     def step(self, time: float) -> Command | None:
@@ -212,7 +236,7 @@ class ChunkController:
             self._anchored, self._decision = False, Decision('none')
             return None
         was_anchored = self._anchored
-        reanchored = self._anchor(time)
+        self._anchor(time)
         self._decision = self.modes.decide(time, self._inbox.plan)
         self._fault = self._decision.fault
         if not self._anchored:
@@ -225,7 +249,7 @@ class ChunkController:
             self._inbox.plan.joined = False
         if elapsed > 0.0:
             self._move(time, self._tick_length(elapsed))
-        return self._checked(self._mover.command(time, self._decision.source, plan, reanchored))
+        return self._checked(self._mover.command(time, self._decision.source, plan))
 
     def _checked(self, command: Command) -> Command | None:
         """The command, if the last look finds nothing; else none, and the robot is stopped."""
@@ -249,8 +273,8 @@ class ChunkController:
         """
         return self._period if elapsed > 0.25 * self._period else elapsed
 
-    def _anchor(self, time: float) -> bool:
-        """Start from the measured joints; again if the arm is found elsewhere at rest."""
+    def _anchor(self, time: float) -> None:
+        """Start from the measured joints."""
         joints = self.watch.joints
         if not self._anchored and self.watch.fresh(time):
             if self._arm:
@@ -260,16 +284,6 @@ class ChunkController:
             self._rest.leave()
             self._gate.reset()
             self._anchored = True
-            return False
-        if not (self._anchored and self._arm):
-            return False
-        resting = self._decision.source == 'hold' and self._mover.at_rest
-        if not self.watch.found_elsewhere(time, self._mover.positions, resting):
-            return False
-        assert joints is not None
-        self._mover.place(joints)
-        self._reanchored += 1
-        return True
 
     def _move(self, time: float, dt: float) -> None:
         who = self._decision
@@ -289,7 +303,8 @@ class ChunkController:
 
     def _resting_place(self, time: float) -> np.ndarray | None:
         """Measured joints (n,) [rad] that an arm holds, None while it comes to rest."""
-        measured = self.watch.joints if self._arm and self.watch.fresh(time) else None
+        known = self._arm and self.watch.fresh(time) and not self._elsewhere
+        measured = self.watch.joints if known else None
         return self._rest.place(time, self._mover.positions, self._mover.at_rest, measured)
 
     # --- report -----------------------------------------------------------------------------
@@ -314,7 +329,7 @@ class ChunkController:
             chunks_received=self._inbox.received,
             chunks_dropped=sum(self._inbox.dropped.values()),
             dropped=dict(self._inbox.dropped),
-            reanchored=self._reanchored,
+            gave_way=self._rest.count,
             braked=self._mover.braked,
             **plan_facts(self._decision.plan, now),
             **self.watch.facts(now),

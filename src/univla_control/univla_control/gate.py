@@ -54,8 +54,6 @@ class OutputGate:
         values = command.positions if self._arm else command.velocities
         if values.shape != (len(self._names),) or not np.isfinite(values).all():
             return f'the command {values.tolist()} is not {len(self._names)} finite numbers'
-        if command.reanchored:
-            self._past.clear()
         wrong = self._start(values, measured) if self._arm else None
         wrong = wrong or self._place(values, limits) or self._rates(values, limits)
         wrong = wrong or self._gripper(command.gripper_opening)

@@ -111,6 +111,8 @@ class Mover:
         if not self._arm:
             self._twist.follow(dt, np.zeros(2))
             return
+        if joints is not None:
+            joints = np.clip(joints, self._limits.lower, self._limits.upper)
         if joints is None or self._arrived(joints):
             self._joints.brake(dt)
         else:
@@ -171,9 +173,7 @@ class Mover:
             'going as near as this posture gets',
         )
 
-    def command(
-        self, time: float, source: str, plan: ChunkPlan | None, reanchored: bool = False
-    ) -> Command:
+    def command(self, time: float, source: str, plan: ChunkPlan | None) -> Command:
         """What the driver is told at `time` [s], on behalf of `source`."""
         arm = self._arm
         limiter = self._joints if arm else self._twist
@@ -189,6 +189,5 @@ class Mover:
             limit_use=self.largest_use[0],
             chunk_sequence=plan.chunk.sequence if plan else 0,
             chunk_step=plan.row(time) if plan else -1,
-            reanchored=reanchored,
             held_back=self.held_back,
         )

@@ -53,7 +53,6 @@ class Watch:
         self._bad_chunk = Fault()
         self._jumped = False
         self._quiet_since = 0.0
-        self._apart_since: float | None = None
 
     # --- what arrives -----------------------------------------------------------------------
 
@@ -114,7 +113,7 @@ class Watch:
     def _on_clock_jump(self, time: float) -> None:
         self.jumps += 1
         self._jumped = True
-        self.joint_time, self._apart_since = None, None
+        self.joint_time = None
         self.last_time = self._quiet_since = time
         self.heartbeats.excuse(time)
         self._forget()
@@ -174,27 +173,3 @@ class Watch:
         if math.isinf(age):
             return 'no joint state has been received; start the driver'
         return f'the joint state is {age:.2f} s old; check the driver and the clocks'
-
-    def found_elsewhere(self, time: float, positions: np.ndarray, resting: bool) -> bool:
-        """Whether the joints stayed apart from the commands at rest for too long.
-
-        Args:
-            time: Time of the tick [s].
-            positions: Commanded joint angles (n,) [rad].
-            resting: Whether the commands hold and stand still.
-        """
-        if not self._apart(time, positions, resting):
-            self._apart_since = None
-            return False
-        self._apart_since = time if self._apart_since is None else self._apart_since
-        if time - self._apart_since < self._config.reanchor_after_s:
-            return False
-        self._apart_since = None
-        return True
-
-    def _apart(self, time: float, positions: np.ndarray, resting: bool) -> bool:
-        if not (resting and self.fresh(time)):
-            return False
-        assert self.joints is not None
-        error = float(np.abs(positions - self.joints).max())
-        return error > self._config.reanchor_error_rad

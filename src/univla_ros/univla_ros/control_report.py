@@ -110,7 +110,7 @@ def _report_safety(diagnostics: Diagnostics, status: ControllerStatus) -> None:
         'limit': status.limit_name,
         'held back by': status.held_back or 'nothing',
         'ticks braked': status.braked,
-        'taken up elsewhere': status.reanchored,
+        'gave way to the arm': status.gave_way,
         'clock jumps': status.clock_jumps,
         'teleop input': status.teleop_input or 'none',
     }

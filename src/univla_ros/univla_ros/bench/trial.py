@@ -15,6 +15,7 @@ from univla_msgs.msg import ControlState
 from univla_ros.bench import timing
 from univla_ros.bench.injector import Injection
 from univla_ros.bench.injector import Injector
+from univla_ros.bench.judgement import ROUNDING
 from univla_ros.bench.judgement import Trial
 from univla_ros.bench.judgement import judge
 from univla_ros.bench.judgement import relapse
@@ -105,6 +106,8 @@ class Trials:
         time.sleep(_AFTER_S)
         trial = self._judge(fault, injection, healed, recovery, *trial_end)
         self._watch.foreign = None
+        if trial.limit_use > 1.0 + ROUNDING:
+            self._set_back()  # so that the next trial starts from a posture within the limits
         self._watch.forget(time.time() - 3.0)
         return trial
 

@@ -220,9 +220,7 @@ class ControllerNode(SuiteNode):
             self._controller.on_joint_state(stamp, state.axes, self.measured_opening)
 
     def _on_jump(self, state: RobotState) -> None:
-        """The arm really is elsewhere: the commands go there, not the arm to the commands."""
-        self.get_logger().warning('the joints are elsewhere than before; taking the arm up there')
-        self._controller.take_up()
+        self._controller.on_jump(self.now(), state.axes)
 
     def _on_bad_state(self, reason: str) -> None:
         self._bad_states += 1
