@@ -282,6 +282,18 @@ def test_a_bad_twist_counts_as_letting_go(drive, twist):
     assert robot.controller.teleop.dropped == 1
 
 
+def test_a_clock_set_back_ends_every_hold_on_an_input(drive):
+    """Else the last wish would live until the clock has caught up. Found by hostile sequences."""
+    robot = drive('widowx')
+    robot.tick(3)
+    robot.controller.set_mode(Mode.TELEOP, robot.time)
+    steer(robot, 20)
+    robot.time -= 5.0
+    robot.tick(6)
+    assert robot.commands[-1].source == 'hold'
+    assert robot.controller.status().fault == 'no_teleop'
+
+
 def test_a_person_bridges_a_fault_of_the_policy(drive):
     """Policy gone: the person moves on, the fault stays named; without a person it holds."""
     robot = going(drive)

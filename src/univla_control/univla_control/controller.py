@@ -134,6 +134,7 @@ class ChunkController:
     def _forget(self) -> None:
         self._origin.reset()
         self._inbox.plan = None
+        self.teleop.forget()
 
     def set_instruction(self, instruction: str, time: float) -> None:
         """Change the task in words; chunks planned for another one are dropped from now on."""
@@ -230,7 +231,7 @@ class ChunkController:
 
     def step(self, time: float) -> Command | None:
         """The command of this period, or None while idle or before a fresh joint state."""
-        elapsed = self.watch.tick(time)
+        self.watch.tick(time)
         self._fault = Fault()
         if self.modes.mode is Mode.IDLE and (not self._anchored or self._mover.at_rest):
             self._anchored, self._decision = False, Decision('none')
@@ -247,8 +248,9 @@ class ChunkController:
         plan = self._decision.plan
         if self._inbox.plan is not None and plan is None:
             self._inbox.plan.joined = False
-        if elapsed > 0.0:
-            self._move(time, self._tick_length(elapsed))
+        # The driver gives every command one period, however late or early the clock says it is;
+        # so commands are whole periods apart, and their differences are the velocities meant.
+        self._move(time, self._period)
         return self._checked(self._mover.command(time, self._decision.source, plan))
 
     def _checked(self, command: Command) -> Command | None:
@@ -263,15 +265,6 @@ class ChunkController:
             return None
         self._sent += 1
         return command
-
-    def _tick_length(self, elapsed: float) -> float:
-        """How far the motion goes on in this tick [s].
-
-        The driver gives every command one period, however late the timer was. Commands are
-        therefore whole periods apart, and their differences are the velocities that are meant.
-        Only a tick that follows at once, of a timer that catches up, moves less.
-        """
-        return self._period if elapsed > 0.25 * self._period else elapsed
 
     def _anchor(self, time: float) -> None:
         """Start from the measured joints."""

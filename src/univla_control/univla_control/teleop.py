@@ -118,8 +118,8 @@ class Teleop:
             slack: How long nobody was listening [s].
         """
         for source in self._order:
-            heard = self._heard.get(source)
-            if heard is not None and time - heard <= self._timeout + slack:
+            age = time - self._heard.get(source, -math.inf)
+            if 0.0 <= age <= self._timeout + slack:
                 return source
         return ''
 
