@@ -64,7 +64,7 @@ def soak(
     minutes: Annotated[float, typer.Option(help='How long.')] = 30.0,
     robot: Annotated[
         str, typer.Option(help='A robot, several by comma under one policy, or **all**.')
-    ] = 'all',
+    ] = 'widowx,mobile_base',
     policy: Annotated[str, typer.Option(help='Policy, a file in config/policies.')] = 'univla',
     checkpoint: Annotated[str, typer.Option(help='Checkpoint folder, or its name.')] = 'untrained',
     device: Annotated[str, typer.Option(help='auto, cpu, cuda or cuda:<n>.')] = 'auto',

@@ -24,7 +24,6 @@ from univla_core.embodiment import load_embodiment
 
 from univla_ros.bench.clean_run import clean_run
 from univla_ros.bench.judgement import Trial
-from univla_ros.bench.live_graph import START_S
 from univla_ros.bench.live_graph import BenchError
 from univla_ros.bench.live_graph import GraphOptions
 from univla_ros.bench.live_graph import LiveGraph
@@ -185,7 +184,7 @@ class _Session:
                     closing(Trials(graph, self._options.seed)) as trials,
                 ):
                     self._step('starting')
-                    trials.wait_until_moving(patience_s=START_S)
+                    trials.wait_for_start()
                     moved = True
                     while jobs:
                         rows.append(self._do(jobs[0], trials, graph))

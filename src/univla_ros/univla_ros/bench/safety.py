@@ -22,6 +22,7 @@ When the robot is safe:
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -97,6 +98,13 @@ def _heals(injector: Injector) -> object:
     return injector.break_robot('')
 
 
+def _heals_and_resets(injector: Injector) -> None:
+    """Joints that jumped latch the emergency stop: a person must look first."""
+    injector.break_robot('')
+    time.sleep(0.3)
+    injector.let_policy_drive()
+
+
 def _kill(name: str, **row: object) -> Fault:
     return Fault(
         name=f'{name}_kill',
@@ -167,9 +175,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         name='joint_order',
         inject=_breaks('joint_order'),
-        heal=_heals,
+        heal=_heals_and_resets,
         begins='state wrong',
-        expected=('bad_joint_state', 'stale_joint_state'),
+        expected=('bad_joint_state', 'estop'),
         bodies=('arm',),
     ),
     Fault(

@@ -22,7 +22,6 @@ from univla_core.errors import ConfigError
 
 from univla_ros.bench.injector import Injector
 from univla_ros.bench.judgement import Trial
-from univla_ros.bench.live_graph import START_S
 from univla_ros.bench.live_graph import BenchError
 from univla_ros.bench.live_graph import GraphOptions
 from univla_ros.bench.live_graph import LiveGraph
@@ -73,7 +72,7 @@ class SoakOptions:
     """What the command line asks for."""
 
     minutes: float = 30.0
-    robot: str = 'all'
+    robot: str = 'widowx,mobile_base'
     policy: str = 'univla'
     checkpoint: str = 'untrained'
     device: str = 'auto'
@@ -170,7 +169,7 @@ class _Soak:
         with ExitStack() as stack:
             for trials in self._trials.values():
                 stack.enter_context(closing(trials))
-                trials.wait_until_moving(patience_s=START_S)
+                trials.wait_for_start()
             self._record.begin = time.time()
             due = {'fault': self._pause(), 'task': _TASK_EVERY_S, 'sample': 0.0}
             while (passed := time.time() - self._record.begin) < self._duration_s:

@@ -7,6 +7,7 @@ everything runs on one machine.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable
@@ -164,11 +165,26 @@ def limit_use(embodiment: Embodiment, commands: CommandRecorder) -> tuple[float,
     period_s = 1.0 / embodiment.control_rate_hz
     largest, words = 0.0, ''
     for piece in streams(commands, period_s):
-        report = check_commands(embodiment, np.array(piece.values), period_s)
+        values = np.array(piece.values)
+        report = check_commands(_from_where_it_was(embodiment, values[0]), values, period_s)
         share = report.shares.largest if report.finite else math.inf
         if share >= largest:
             largest, words = share, ' '.join(map(str, report.worst[:2]))
     return largest, words
+
+
+def _from_where_it_was(embodiment: Embodiment, first: np.ndarray) -> Embodiment:
+    """The robot with position limits that reach to where a stream had to begin.
+
+    A stream begins at the measured joints; outside the limits it may only lead back.
+    """
+    if embodiment.kind != 'arm':
+        return embodiment
+    limits = embodiment.limits
+    reaching = dataclasses.replace(
+        limits, lower=np.minimum(limits.lower, first), upper=np.maximum(limits.upper, first)
+    )
+    return dataclasses.replace(embodiment, limits=reaching)
 
 
 def share_of_time(states: Sequence[Said], end: float, source: str) -> float:

@@ -20,6 +20,7 @@ from univla_ros.bench.judgement import Trial
 from univla_ros.bench.judgement import judge
 from univla_ros.bench.judgement import relapse
 from univla_ros.bench.judgement import reported
+from univla_ros.bench.live_graph import START_S
 from univla_ros.bench.live_graph import BenchError
 from univla_ros.bench.live_graph import LiveGraph
 from univla_ros.bench.safety import Fault
@@ -51,6 +52,16 @@ class Trials:
         self._period = 1.0 / self._embodiment.control_rate_hz
         self._injector = Injector(graph, robot)
         self._random = random.Random(seed)
+
+    def wait_for_start(self) -> None:
+        """Wait until the nodes are up and the policy moves the robot for the first time.
+
+        Raises:
+            BenchError: If it never does, or a node ends.
+        """
+        self._graph.wait(
+            lambda: self._watch.moving('policy', MOVING), START_S, 'waiting for the first motion'
+        )
 
     def wait_until_moving(self, source: str = 'policy', patience_s: float = 30.0) -> None:
         """Wait until `source` moves the robot; set the scene back where a policy got stuck.
@@ -231,8 +242,8 @@ class Trials:
         return '' if named else f'source {said.source}'
 
     def _set_back(self) -> None:
-        """Begin the scene anew while the robot holds."""
-        self._injector.set_mode(ControlState.MODE_HOLD)
+        """Begin the scene anew while nobody commands the robot."""
+        self._injector.set_mode(ControlState.MODE_IDLE)
         time.sleep(0.5)
         self._injector.trigger('sim/reset')
         time.sleep(1.0)
