@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from univla_control.axis_limiter import AxisLimiter
 from univla_control.limiter import JointLimiter
 from univla_control.limiter import TwistLimiter
 from univla_control.limiter import look_ahead
@@ -142,3 +143,14 @@ def test_a_base_gets_used_to_tighter_limits():
     assert limiter.limits is tight
     assert (np.abs(twists[100:]) <= tight.velocity * (1.0 + 1e-6)).all()
     assert twists[-1] == pytest.approx(np.minimum([0.2, 0.7], tight.velocity), abs=1e-6)
+
+
+def test_a_state_that_ruckig_gives_up_on_ends_in_a_stop():
+    """Found by the hostile test: `ruckig` raises where the speed will just touch its bound."""
+    axis = AxisLimiter(-3.0, 3.0, 0.23090867698012776, 2.5123599627700246, 25.12359962770026, None)
+    state = (-0.4637905729174732, 0.1262861869308164, 2.2928120516309023)
+    target = (-0.020957126001657278, -0.23090867698012776, 0.0)
+    axis.place(state)
+    chosen = axis.towards(state, target, 0.15, PERIOD)
+    assert chosen is None or axis.viable(chosen)
+    assert axis.viable(axis.stopping(state, PERIOD))

@@ -8,6 +8,7 @@ from ruckig import InputParameter
 from ruckig import OutputParameter
 from ruckig import Result
 from ruckig import Ruckig
+from ruckig import RuckigError
 
 from univla_control.braking import Phases
 from univla_control.braking import advance
@@ -205,6 +206,10 @@ class _Planner:
         ask.max_acceleration, ask.max_jerk = [rates[0]], [rates[1]]
         ask.minimum_duration = least_s
         self._ruckig.reset()
-        if self._ruckig.update(ask, answer) not in (Result.Working, Result.Finished):
+        try:
+            result = self._ruckig.update(ask, answer)
+        except RuckigError:  # it gives up on some states at the edge of a velocity bound
+            return None
+        if result not in (Result.Working, Result.Finished):
             return None
         return answer.new_position[0], answer.new_velocity[0], answer.new_acceleration[0]

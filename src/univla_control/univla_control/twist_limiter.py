@@ -10,6 +10,7 @@ from ruckig import InputParameter
 from ruckig import OutputParameter
 from ruckig import Result
 from ruckig import Ruckig
+from ruckig import RuckigError
 from ruckig import Synchronization
 from univla_core.limits import AxisLimits
 
@@ -74,7 +75,10 @@ class TwistLimiter:
         ask.target_velocity = np.clip(twist, -bound, bound).tolist()
         self._ruckig.delta_time = dt
         self._ruckig.reset()
-        result = self._ruckig.update(ask, self._output)
+        try:
+            result = self._ruckig.update(ask, self._output)
+        except RuckigError:
+            result = Result.Error
         if result in (Result.Working, Result.Finished):
             self.twist = np.array(self._output.new_velocity)
             self.accelerations = np.array(self._output.new_acceleration)
