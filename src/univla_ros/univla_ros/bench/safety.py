@@ -25,6 +25,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from typing import Literal
 
 from univla_core.embodiment import Embodiment
@@ -105,7 +106,7 @@ def _heals_and_resets(injector: Injector) -> None:
     injector.let_policy_drive()
 
 
-def _kill(name: str, **row: object) -> Fault:
+def _kill(name: str, **row: Any) -> Fault:
     return Fault(
         name=f'{name}_kill',
         inject=lambda injector: injector.kill(f'{name}_node'),

@@ -145,7 +145,6 @@ def draw_memory(path: Path, record: Record) -> None:
     axes.set(
         xlabel='time [min]; grey lines: injected faults',
         ylabel='resident memory, change since warm [%]',
-        ylim=(-5.0, 5.0),
     )
     axes.legend(fontsize=7, ncol=2)
     figure.savefig(path)

@@ -238,8 +238,9 @@ class Trials:
     def _source(self, fault: Fault, injection: Injection) -> str:
         """Who took over where no fault is due; empty if one is."""
         said = self._safe(fault, injection)
-        named = fault.expected or fault.safe == 'standstill' or said is None
-        return '' if named else f'source {said.source}'
+        if said is None or fault.expected or fault.safe == 'standstill':
+            return ''
+        return f'source {said.source}'
 
     def _set_back(self) -> None:
         """Begin the scene anew while nobody commands the robot."""
