@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from univla_ros.bench.watch import be_realtime
+
 
 class Repeater:
     """Calls a function at a steady rate from its making until `stop`.
@@ -30,6 +32,7 @@ class Repeater:
         self._thread.start()
 
     def _run(self) -> None:
+        be_realtime()  # a gamepad does not fall silent because this machine is busy
         due = time.monotonic() + self.period_s
         while not self._stopped.wait(max(0.0, due - time.monotonic())):
             self.last = time.time()
