@@ -222,6 +222,7 @@ def _run(kind: type[SuiteNode], stop: _StopRequest) -> int:
 def _spin(node: SuiteNode, stop: _StopRequest) -> None:
     gc.collect()
     gc.freeze()
+    gc.collect()  # tells Python that little is left, so that new garbage is not kept for long
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     while not stop.asked:
