@@ -134,6 +134,17 @@ def test_a_clock_that_leaps_forward_voids_all_stamps(drive):
     assert_smooth(robot)
 
 
+def test_a_clock_jump_that_the_joint_states_tell_first_is_named(drive):
+    """The state that shows the new time also ends the fault; one tick tells it all the same."""
+    robot = going(drive)
+    robot.time -= 2.0
+    robot.controller.watch.last_time = robot.time
+    assert robot.tick().source == 'hold'
+    assert robot.controller.status().fault == 'clock_jump'
+    robot.tick()
+    assert robot.controller.status().fault == ''
+
+
 def test_a_bad_joint_state_stops_at_once_and_a_good_one_goes_on(drive):
     """What the driver says about the robot is not believed any more."""
     robot = going(drive)

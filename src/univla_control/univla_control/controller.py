@@ -199,8 +199,12 @@ class ChunkController:
 
     def _take_up(self) -> None:
         """A person has decided: an arm that was found elsewhere is taken up there."""
-        if self._elsewhere:
-            self._anchored = self._elsewhere = False
+        if not self._elsewhere:
+            return
+        self._elsewhere, joints = False, self.watch.joints
+        gap = np.inf if joints is None else np.abs(joints - self._mover.positions).max()
+        if gap > self._config.give_way_rad:  # else it is back, and a hold gives way smoothly
+            self._anchored = False
 
     @property
     def mode(self) -> Mode:

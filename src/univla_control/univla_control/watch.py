@@ -51,7 +51,7 @@ class Watch:
         self.outside = Fault()
         self._bad_joints = Fault()
         self._bad_chunk = Fault()
-        self._jumped = False
+        self._jumped = self._untold = False
         self._quiet_since = 0.0
 
     # --- what arrives -----------------------------------------------------------------------
@@ -112,7 +112,7 @@ class Watch:
 
     def _on_clock_jump(self, time: float) -> None:
         self.jumps += 1
-        self._jumped = True
+        self._jumped = self._untold = True
         self.joint_time = None
         self.last_time = self._quiet_since = time
         self.heartbeats.excuse(time)
@@ -138,7 +138,8 @@ class Watch:
 
     def robot_fault(self, time: float) -> Fault:
         """What forbids any motion at `time` [s], whoever asks for it."""
-        if self._jumped:
+        jumped, self._untold = self._jumped or self._untold, False  # told at least once
+        if jumped:
             return Fault(
                 'clock_jump', 'the clock jumped; holding until a joint state with new time arrives'
             )
