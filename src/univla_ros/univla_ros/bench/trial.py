@@ -137,7 +137,10 @@ class Trials:
                 return said.source != 'policy' or said.instruction not in ('', task)
             return said.source in ('hold', 'none')
 
-        return timing.first_said(list(self._watch.states), injection.at, over)
+        # A hold from before a wrong message, as on a machine too busy, was for another reason.
+        wrong = fault.begins.endswith('wrong')
+        begin = self._began(fault, injection, time.time()) if wrong else injection.at
+        return timing.first_said(list(self._watch.states), begin, over)
 
     def _began(self, fault: Fault, injection: Injection, until: float) -> float:
         """When the fault began [s], by the rules in `safety`."""
