@@ -80,7 +80,7 @@ def test_a_twist_moves_the_simulated_hand(desk, rig):
     assert desk.state.fault == 'no_teleop'
     rig.spin(0.5)
     moved = desk.sim._world.ee_pose[:3, 3] - before
-    assert 0.03 < moved[2] < 0.06
+    assert 0.03 < moved[2] < 0.075  # a second, and the patience of 0.3 s
     assert np.abs(moved[:2]).max() < 0.005
 
 
