@@ -18,7 +18,6 @@ from univla_ros.suite_node import SuiteNode
 
 from univla_msgs.msg import Heartbeat
 
-
 PATIENT = {
     'realtime_priority': 0,
     'joint_state_timeout_s': 0.5,
