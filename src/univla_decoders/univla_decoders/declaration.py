@@ -41,6 +41,9 @@ class DecoderDeclaration:
         gripper: Convention of the last dimension, see `univla_decoders.gripper.CONVENTIONS`.
         gripper_binary: Open fully above one half and close below, as trained on binary data.
         scale: Factor from un-normalised values to robot units, one per name; empty means 1.
+        relative: The head predicts increments that add up from the measured joints or pose at the
+            observation; the chunk holds where they lead. Needs an absolute arm `action_space`, a
+            `robot`, and proprioception that begins with the joints.
         rotation: `vector`, or `rpy` when columns 3 to 5 are roll, pitch and yaw.
         drop_first: Leading rows to leave out of the chunk.
         choices: Navigation: what each choice does, rows of `len(names)` robot units.
@@ -65,6 +68,7 @@ class DecoderDeclaration:
     gripper: str = 'none'
     gripper_binary: bool = False
     scale: tuple[float, ...] = ()
+    relative: bool = False
     rotation: str = 'vector'
     drop_first: int = 0
     choices: tuple[tuple[float, ...], ...] = ()
@@ -111,9 +115,11 @@ class DecoderDeclaration:
     def _check_columns(self, where: str) -> None:
         if (self.head == 'navigation') != bool(self.choices):
             raise ConfigError(f'{where}: choices belong to a navigation head and only to it')
-        if (self.head == 'proprioception') != bool(self.proprioception_dim):
+        needs, has = self.head == 'proprioception', bool(self.proprioception_dim)
+        if (needs and not has) or (has and self.head not in ('proprioception', 'query')):
             raise ConfigError(
-                f'{where}: proprioception_dim belongs to a proprioception head and only to it'
+                f'{where}: proprioception_dim belongs to a proprioception head; a query head '
+                'may have it, no other'
             )
         columns = {len(row) for row in self.choices} or {self.action_dim}
         if columns != {len(self.names)}:
@@ -128,6 +134,12 @@ class DecoderDeclaration:
             )
         if self.scale and len(self.scale) != len(self.names):
             raise ConfigError(f'{where}: scale must give one factor per name')
+        absolute = self.action_space in ('eef_pose', 'joint_position')
+        if self.relative and not (absolute and self.robot and self.proprioception_dim):
+            raise ConfigError(
+                f'{where}: relative needs action_space eef_pose or joint_position, a robot and '
+                'proprioception_dim'
+            )
         if self.rotation == 'rpy' and not action_space(self.action_space).cartesian:
             raise ConfigError(f'{where}: rotation rpy needs a Cartesian action space')
         if self.choices and len(self.choices) != self.action_dim:

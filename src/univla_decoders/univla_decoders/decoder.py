@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from univla_core.embodiment import load_embodiment
 from univla_core.errors import ActionError
 from univla_core.errors import CheckpointError
 from univla_core.latent_action import LatentAction
@@ -28,6 +29,7 @@ from univla_decoders.heads import HEADS
 from univla_decoders.heads import LATENT_TOKENS
 from univla_decoders.heads import DecoderHead
 from univla_decoders.heads import head_config
+from univla_decoders.increments import added_up
 from univla_decoders.weights import load_strictly
 from univla_decoders.weights import read_weights
 
@@ -48,6 +50,7 @@ class RobotDecoder:
         self.head = head.to(device).eval().requires_grad_(False)
         self.stats = stats
         self._device = torch.device(device)
+        self._embodiment = load_embodiment(declaration.robot) if declaration.relative else None
         self._action_stats = stats.action if stats else NormStats()
         self._body_stats = (stats.proprioception if stats else None) or NormStats()
 
@@ -116,7 +119,7 @@ class RobotDecoder:
             ActionError: If the latent action belongs to another vocabulary or has another size,
                 proprioception is missing or misshapen, or the result is not finite.
         """
-        return self.to_robot_units(self.predict(latent, proprioception))
+        return self.to_robot_units(self.predict(latent, proprioception), proprioception)
 
     def predict(
         self, latent: LatentAction, proprioception: np.ndarray | None = None
@@ -141,8 +144,15 @@ class RobotDecoder:
             )
         return softmax(chunk) if self.declaration.choices else chunk
 
-    def to_robot_units(self, chunk: np.ndarray) -> np.ndarray:
-        """Un-normalise a predicted (perhaps ensembled) chunk, float64, shape (rows, names)."""
+    def to_robot_units(
+        self, chunk: np.ndarray, proprioception: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Un-normalise a predicted (perhaps ensembled) chunk, float64, shape (rows, names).
+
+        Args:
+            chunk: Normalised, (rows, action_dim).
+            proprioception: Robot units; what a `relative` declaration adds up from.
+        """
         declaration = self.declaration
         if declaration.choices:
             return np.array(declaration.choices)[np.argmax(chunk, axis=-1)]
@@ -155,6 +165,11 @@ class RobotDecoder:
         if declaration.gripper != 'none':
             opened = opening(actions[..., -1], declaration.gripper)
             actions[..., -1] = (opened > 0.5) if declaration.gripper_binary else opened
+        if declaration.relative:
+            self._check_body(proprioception)
+            assert proprioception is not None and self._embodiment is not None
+            joints = np.asarray(proprioception, dtype=float)[: self._embodiment.axis_count]
+            actions = added_up(actions, joints, declaration.action_space, self._embodiment)
         return actions
 
     def check_codebook(self, codebook: str) -> None:
@@ -195,6 +210,13 @@ class RobotDecoder:
         dim = self.declaration.proprioception_dim
         if not dim:
             return None
+        self._check_body(proprioception)
+        values = np.asarray(proprioception, dtype=np.float64)
+        rule = self.declaration.proprioception_normalisation
+        return self._tensor(normalize(values, self._body_stats, rule))
+
+    def _check_body(self, proprioception: np.ndarray | None) -> None:
+        dim = self.declaration.proprioception_dim
         if proprioception is None:
             raise ActionError(f'this decoder needs proprioception of {dim} values; none was given')
         values = np.asarray(proprioception, dtype=np.float64)
@@ -202,8 +224,6 @@ class RobotDecoder:
             raise ActionError(
                 f'proprioception has shape {values.shape}; this decoder needs {dim} finite values'
             )
-        rule = self.declaration.proprioception_normalisation
-        return self._tensor(normalize(values, self._body_stats, rule))
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self._device)[None]

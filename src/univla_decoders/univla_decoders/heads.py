@@ -12,6 +12,7 @@ from univla_core.errors import CheckpointError
 from univla_decoders.map_block import MapBlock
 from univla_decoders.map_block import MapBlockConfig
 from univla_decoders.map_block import map_block_config
+from univla_decoders.query_head import QueryReader
 
 LATENT_TOKENS = 4
 
@@ -21,10 +22,10 @@ class HeadConfig:
     """Sizes of a decoder head.
 
     Attributes:
-        kind: `manipulation`, `proprioception` or `navigation`.
+        kind: `manipulation`, `proprioception`, `navigation` or `query`.
         horizon: Actions per chunk as the head predicts them.
         action_dim: Dimensions of one predicted action.
-        pool: Sizes of the attention pooling.
+        pool: Sizes of the attention pooling; a `query` head has `num_latents` layers.
         proprioception_dim: Size of the proprioception vector, 0 without one.
         visual: Whether the head looks at the visual tokens.
     """
@@ -108,10 +109,32 @@ class NavigationHead(DecoderHead):
         return self._chunk(self.proj(pooled))
 
 
+class QueryHead(DecoderHead):
+    """One query per step reads the picture, in the light of the plan and of the body."""
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__(config)
+        pool = config.pool
+        self.reader = QueryReader(
+            pool.input_dim,
+            pool.embed_dim,
+            pool.num_latents,
+            pool.num_heads,
+            config.horizon,
+            config.proprioception_dim,
+        )
+        self.proj = nn.Linear(pool.embed_dim, config.action_dim)
+
+    def forward(self, latent: Tensor, visual: Tensor, proprioception: Tensor | None) -> Tensor:
+        """Tokens and proprioception (batch, dim) → (batch, horizon, action_dim)."""
+        return self.proj(self.reader(latent, visual, proprioception))
+
+
 HEADS: dict[str, type[DecoderHead]] = {
     'manipulation': ManipulationHead,
     'proprioception': ProprioceptionHead,
     'navigation': NavigationHead,
+    'query': QueryHead,
 }
 
 
@@ -121,6 +144,8 @@ def head_kind(names: set[str], where: str) -> str:
     Raises:
         CheckpointError: If they belong to no known head.
     """
+    if 'reader.step_queries' in names:
+        return 'query'
     if 'latent_action_pool.latents' in names:
         return 'manipulation'
     if 'proprio_proj.0.weight' in names:
@@ -142,6 +167,8 @@ def head_config(
         CheckpointError: If a tensor is missing or the output does not divide into `horizon`.
     """
     kind = head_kind(set(shapes), where)
+    if kind == 'query':
+        return _query_config(shapes, horizon, num_heads, where)
     pool_name = 'latent_action_pool' if kind == 'manipulation' else 'attn_pool'
     out_name = 'proj.weight' if kind == 'navigation' else 'proj.0.weight'
     pool_shapes = {
@@ -174,4 +201,35 @@ def head_config(
         pool=pool,
         proprioception_dim=proprioception,
         visual='visual_pool.latents' in shapes,
+    )
+
+
+def _query_config(
+    shapes: dict[str, tuple[int, ...]], horizon: int, num_heads: int, where: str
+) -> HeadConfig:
+    try:
+        steps, embed = shapes['reader.step_queries'][1:]
+        pool = MapBlockConfig(
+            input_dim=shapes['reader.latent_in.weight'][1],
+            embed_dim=embed,
+            num_heads=num_heads,
+            num_latents=sum(name.endswith('.cross_q.weight') for name in shapes),
+            hidden_dim=4 * embed,
+        )
+        body = shapes.get('reader.body_in.0.weight', (0, 0))[1]
+        action_dim = shapes['proj.weight'][0]
+    except (KeyError, IndexError, ValueError) as error:
+        raise CheckpointError(f'{where}: cannot size a query head, {error} is unusable') from error
+    if embed % num_heads:
+        raise CheckpointError(
+            f'{where}: {num_heads} attention heads do not divide the width {embed}; '
+            'correct num_heads in the declaration'
+        )
+    if steps != horizon:
+        raise CheckpointError(
+            f'{where}: the head predicts {steps} steps but horizon {horizon} is declared; '
+            'correct the declaration'
+        )
+    return HeadConfig(
+        kind='query', horizon=horizon, action_dim=action_dim, pool=pool, proprioception_dim=body
     )

@@ -53,6 +53,7 @@ class Preset:
 LIBERO = ('rotate_half_turn', 'jpeg', 'lanczos3', 'center_crop')
 PRESETS = {
     'none': Preset(),
+    'plain': Preset(history='none'),
     'libero': Preset(steps=LIBERO),
     'libero_blocking': Preset(steps=LIBERO, history='none'),
     'bridge': Preset(steps=('area', 'center_crop'), history='none'),

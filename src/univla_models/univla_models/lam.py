@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch import nn
 from univla_core.errors import CheckpointError
@@ -128,8 +129,11 @@ class LatentActionModel(nn.Module):
         device = self.action_latent.device
         videos = torch.from_numpy(np.ascontiguousarray(frames)).to(device)
         videos = videos.permute(0, 1, 4, 2, 3).float() / 255.0
-        encoded = self._encode(self.features(videos), None, None)
-        return self._quantize(encoded)[0].indices.cpu().numpy().astype(np.int32)
+        return self.codes(self.features(videos)).cpu().numpy().astype(np.int32)
+
+    def codes(self, patches: Tensor) -> Tensor:
+        """Stage 2: codes (batch, 4) from the frames' features (batch, 2, patches, dino_dim)."""
+        return self._quantize(self._encode(patches, None, None))[0].indices
 
     def forward(
         self,
@@ -146,7 +150,10 @@ class LatentActionModel(nn.Module):
         Raises:
             ConfigError: If stage 1 is given no text.
         """
-        patches = self.features(videos)
+        return self.predict(self.features(videos), text)
+
+    def predict(self, patches: Tensor, text: tuple[Tensor, Tensor] | None = None) -> LamOutput:
+        """As `forward`, from the frames' features (batch, 2, patches, dino_dim)."""
         language = keep = None
         if self.config.stage == 1:
             if text is None:
@@ -156,9 +163,9 @@ class LatentActionModel(nn.Module):
             keep = torch.cat([seen, text[1]], dim=1) > 0  # (batch, tokens + words)
         encoded = self._encode(patches, language, keep)
         codes, uncontrolled = self._quantize(encoded)
-        actions = [self.action_up(codes.z)]
+        actions = [self.action_up(codes.passed)]
         if uncontrolled is not None:
-            actions.append(self.action_up_uncontrol(uncontrolled.z))
+            actions.append(self.action_up_uncontrol(uncontrolled.passed))
         first = self.patch_up(patches[:, 0])  # (batch, patches, dim)
         tokens = torch.cat([*actions, first], dim=1)[:, None]  # (batch, 1, tokens, dim)
         decoded = self.decoder(tokens, language, keep)
@@ -201,11 +208,17 @@ class LatentActionModel(nn.Module):
 
     def _quantize(self, encoded: Tensor) -> tuple[Quantized, Quantized | None]:
         last = encoded[:, 1]  # (batch, tokens, dim)
-        first = self.to_codebook(last[:, :ACTION_TOKENS])
+        first = self._normalized(self.to_codebook(last[:, :ACTION_TOKENS]))
         if self.config.stage == 1:
             return _nearest(self.vq, first), None
         second = self.to_codebook_uncontrol(last[:, ACTION_TOKENS : 2 * ACTION_TOKENS])
+        second = self._normalized(second)
         return _nearest(self.vq_action, first), _nearest(self.vq, second)
+
+    def _normalized(self, vectors: Tensor) -> Tensor:
+        if not self.config.normalize_latent:
+            return vectors
+        return F.layer_norm(vectors, vectors.shape[-1:])
 
 
 def _nearest(quantizer: VectorQuantizer, emb: Tensor) -> Quantized:

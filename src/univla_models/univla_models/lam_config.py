@@ -26,6 +26,8 @@ class LamConfig:
     Attributes:
         stage: 1 (with language) or 2 (the labeller).
         dino_image_size: Picture side for which DINOv2's position table was stored [px].
+        normalize_latent: Bring every vector to zero mean and unit variance before its code is
+            looked up; the released models do not, small ones train more steadily with it.
     """
 
     stage: int = 2
@@ -40,6 +42,7 @@ class LamConfig:
     dino_depth: int = 12
     dino_heads: int = 12
     dino_image_size: int = 518
+    normalize_latent: bool = False
     text: TextSizes = TextSizes()
 
     def __post_init__(self) -> None:

@@ -25,9 +25,22 @@ class Quantized:
     indices: Tensor
 
     @property
+    def passed(self) -> Tensor:
+        """The codes as the decoder gets them; a gradient goes straight through to `emb`."""
+        if not self.emb.requires_grad:
+            return self.z
+        return self.emb + (self.z - self.emb).detach()
+
+    @property
     def loss(self) -> Tensor:
         """Mean squared distance to the codes; quantisation and commitment loss in value."""
         return torch.mean((self.emb - self.z) ** 2)
+
+    @property
+    def training_loss(self) -> Tensor:
+        """Pulls the codes to the encoder and, weaker, the encoder to its codes."""
+        pull = torch.mean((self.emb.detach() - self.z) ** 2)
+        return pull + COMMITMENT * torch.mean((self.emb - self.z.detach()) ** 2)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,6 +71,7 @@ def build_llama(settings: Mapping[str, Any], attention: str = 'sdpa') -> Any:
         for name, value in settings.items()
         if name not in ('rope_theta', 'rope_scaling')
     }
+    sizes['tie_word_embeddings'] = False  # the network ties them itself, see TiedHead
     theta = float(settings['rope_theta'])
     if int(transformers.__version__.split('.')[0]) >= 5:
         sizes['rope_parameters'] = {'rope_type': 'default', 'rope_theta': theta}

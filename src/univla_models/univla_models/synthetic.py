@@ -26,6 +26,9 @@ from univla_core.embodiment import robot_names
 
 from univla_models.codebook import codebook_hash
 from univla_models.prompts import action_token
+from univla_models.release import GENERATION
+from univla_models.release import config_document
+from univla_models.release import processor_document
 from univla_models.synthetic_decoders import DecoderSpec
 from univla_models.synthetic_decoders import spec_for
 from univla_models.synthetic_decoders import statistics_of
@@ -33,17 +36,11 @@ from univla_models.synthetic_decoders import write_decoder
 from univla_models.synthetic_tokenizer import NUM_CODES
 from univla_models.synthetic_tokenizer import PAD_ID
 from univla_models.synthetic_tokenizer import write_tokenizer
-from univla_models.univla_network import VIT_LAYOUTS
 from univla_models.univla_network import UnivlaConfig
 from univla_models.univla_network import UnivlaNetwork
 from univla_models.vision import VisionTransformer
 from univla_models.vision import VitConfig
 
-# Constants as released processors carry them, rounded to bfloat16.
-AFFINE = (
-    {'mean': [0.484375, 0.455078125, 0.40625], 'std': [0.228515625, 0.2236328125, 0.224609375]},
-    {'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]},
-)
 SPREAD = {'embed_tokens': 0.5, 'pos_embed': 0.3, '_token': 0.3, 'latent': 0.3}
 # Plain random layers average a picture away: whatever is seen and asked, the same plan comes out.
 # These gains over the variance-keeping spread sharpen the attention and let the branches outweigh
@@ -95,8 +92,8 @@ def write_checkpoint(
     write_tokenizer(folder / 'tokenizer.json')
     for name, content in {
         'config.json': config,
-        'generation_config.json': {'bos_token_id': 1, 'eos_token_id': 2, 'pad_token_id': PAD_ID},
-        'preprocessor_config.json': _processor(),
+        'generation_config.json': GENERATION,
+        'preprocessor_config.json': processor_document(),
         'dataset_statistics.json': config['norm_stats'],
     }.items():
         (folder / name).write_text(json.dumps(content, indent=1), encoding='utf-8')
@@ -114,52 +111,14 @@ def _config(sizes: SyntheticSizes, decoders: Sequence[DecoderSpec]) -> dict[str,
         'depth': sizes.vision_depth,
         'num_heads': sizes.vision_heads,
     }
-    return {
-        'architectures': ['OpenVLAForActionPrediction'],
-        'model_type': 'openvla',
-        'trained': False,
-        'arch_specifier': 'no-align+fused-gelu-mlp',
-        'llm_backbone_id': 'llama2-7b-pure',
-        'llm_max_length': 2048,
-        'vision_backbone_id': 'dinosiglip-vit-so-224px',
-        'timm_model_ids': list(VIT_LAYOUTS),
-        'timm_override_act_layers': [None, None],
-        'timm_kwargs': [vision, vision],
-        'use_fused_vision_backbone': True,
-        'image_resize_strategy': 'resize-naive',
-        'image_sizes': [224, 224],
-        'n_action_bins': 256,
-        'pad_token_id': PAD_ID,
-        'pad_to_multiple_of': 64,
-        'torch_dtype': 'bfloat16',
-        'norm_stats': {spec.robot: statistics_of(spec) for spec in decoders},
-        'text_config': {
-            'model_type': 'llama',
-            'hidden_size': sizes.hidden_dim,
-            'intermediate_size': sizes.mlp_dim,
-            'num_hidden_layers': sizes.layers,
-            'num_attention_heads': sizes.heads,
-            'pad_token_id': PAD_ID,
-            'torch_dtype': 'bfloat16',
-            'vocab_size': 32064,
-        },
+    text = {
+        'hidden_size': sizes.hidden_dim,
+        'intermediate_size': sizes.mlp_dim,
+        'num_hidden_layers': sizes.layers,
+        'num_attention_heads': sizes.heads,
     }
-
-
-def _processor() -> dict[str, Any]:
-    return {
-        'image_processor_type': 'PrismaticImageProcessor',
-        'processor_class': 'PrismaticProcessor',
-        'use_fused_vision_backbone': True,
-        'image_resize_strategy': 'resize-naive',
-        'input_sizes': [[3, 224, 224]] * 2,
-        'interpolations': ['bicubic'] * 2,
-        'means': [[0.485, 0.456, 0.406], [0.5, 0.5, 0.5]],
-        'stds': [[0.229, 0.224, 0.225], [0.5, 0.5, 0.5]],
-        'tvf_do_letterbox': False,
-        'tvf_letterbox_fill': None,
-        'tvf_normalize_params': [{'inplace': False, **affine} for affine in AFFINE],
-    }
+    norm_stats = {spec.robot: statistics_of(spec) for spec in decoders}
+    return config_document([vision, vision], text, norm_stats=norm_stats)
 
 
 def _tensors(config: UnivlaConfig, seed: int) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ from univla_models.univla_options import UnivlaOptions
 
 EMBEDDING = 'language_model.model.embed_tokens.weight'
 PAD_ID = 32000
+#: What `auto` means for a checkpoint whose `config.json` names no `preprocessing` of its own.
+RELEASED_PREPROCESSING = 'real_world'
 
 #: What the prompt asks for where a person picks the codes and no task was given in words.
 WORDLESS_TASK = 'move'
@@ -133,6 +136,10 @@ class UnivlaPolicy:
         )
         restore_buffers(network.language_model, target)
         network.eval().requires_grad_(False)
+        options = options or UnivlaOptions()
+        if options.preprocessing == 'auto':
+            habits = str(values.get('preprocessing', RELEASED_PREPROCESSING))
+            options = dataclasses.replace(options, preprocessing=habits)
         return cls(
             network,
             tokenizer,

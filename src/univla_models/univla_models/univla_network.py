@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch import nn
 from univla_core.errors import CheckpointError
@@ -54,7 +55,7 @@ class UnivlaConfig:
         """Read the parsed `config.json`.
 
         The timm ids imply the sizes of the released vision transformers; smaller checkpoints
-        list theirs under `timm_kwargs`.
+        list theirs under `timm_kwargs` (`embed_dim`, `depth`, `num_heads`, `img_size`).
 
         Raises:
             CheckpointError: If it describes another architecture.
@@ -74,7 +75,12 @@ class UnivlaConfig:
                 f'{where}: timm_model_ids {ids} are unknown; supported is {list(VIT_LAYOUTS)}'
             )
         sizes: Any = next((values[name] for name in VIT_SIZES if name in values), ({}, {}))
-        names = {'embed_dim': 'dim', 'depth': 'depth', 'num_heads': 'num_heads'}
+        names = {
+            'embed_dim': 'dim',
+            'depth': 'depth',
+            'num_heads': 'num_heads',
+            'img_size': 'image_size',
+        }
         try:
             first, second = (
                 VIT_LAYOUTS[timm_id](**{names[key]: int(size) for key, size in given.items()})
@@ -82,6 +88,11 @@ class UnivlaConfig:
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f'{where}: unusable vision sizes {sizes}: {error!r}') from error
+        if first.stored_grid != second.stored_grid:
+            raise CheckpointError(
+                f'{where}: the vision transformers see {first.stored_grid} and '
+                f'{second.stored_grid} patches a side; give both the same img_size'
+            )
         return cls(
             vision=(first, second), llama=llama_settings(values.get('text_config', {}), where)
         )
@@ -122,6 +133,23 @@ class VisionBackbone(nn.Module):
         return torch.cat([self.featurizer(first), self.fused_featurizer(second)], dim=2)
 
 
+class TiedHead(nn.Module):
+    """Output layer that reads the input embeddings and has no weights of its own."""
+
+    def __init__(self, embeddings: nn.Embedding) -> None:
+        super().__init__()
+        self._embeddings = (embeddings,)  # in a tuple, not to be a sub-module twice
+
+    @property
+    def weight(self) -> Tensor:
+        """Shape (vocabulary, dim)."""
+        return self._embeddings[0].weight
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(…, dim) → (…, vocabulary)."""
+        return F.linear(states, self.weight)
+
+
 class UnivlaNetwork(nn.Module):
     """Picture and prompt → hidden states, and the four tokens that follow."""
 
@@ -134,6 +162,8 @@ class UnivlaNetwork(nn.Module):
         self.vision_backbone = VisionBackbone(config.vision)
         self.projector = FusedProjector(first.dim + second.dim, config.hidden_dim)
         self.language_model = build_llama(config.llama, attention)
+        if config.llama['tie_word_embeddings']:
+            self.language_model.lm_head = TiedHead(self.language_model.model.embed_tokens)
 
     def forward(
         self, pixels: Tensor, ids: Tensor, keep: Tensor | None = None, cache: Any = None

@@ -12,7 +12,8 @@ class UnivlaOptions:
     """How a loaded checkpoint is used.
 
     Attributes:
-        preprocessing: Environment habits, see `univla_models.image_presets.PRESETS`.
+        preprocessing: Environment habits, see `univla_models.image_presets.PRESETS`; `auto`, for
+            `from_pretrained`, takes the checkpoint's own (`preprocessing` in its `config.json`).
         temperature: Of the sampling; 0 is greedy and certain. Official callers use 0.75.
         top_k: Sampling keeps so many of the likeliest tokens.
         top_p: Sampling then keeps the smallest set with this probability.

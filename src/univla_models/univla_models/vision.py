@@ -43,7 +43,9 @@ class VitConfig:
     resizes: bool = False
 
 
-def dino_config(dim: int = 1024, depth: int = 24, num_heads: int = 16) -> VitConfig:
+def dino_config(
+    dim: int = 1024, depth: int = 24, num_heads: int = 16, image_size: int = 224
+) -> VitConfig:
     """Layout of timm's `vit_large_patch14_reg4_dinov2`, second-to-last block."""
     return VitConfig(
         dim=dim,
@@ -51,13 +53,16 @@ def dino_config(dim: int = 1024, depth: int = 24, num_heads: int = 16) -> VitCon
         num_heads=num_heads,
         mlp_dim=4 * dim,
         blocks_used=depth - 1,
+        stored_grid=image_size // 14,
         class_token=True,
         registers=4,
         layer_scale=True,
     )
 
 
-def siglip_config(dim: int = 1152, depth: int = 27, num_heads: int = 16) -> VitConfig:
+def siglip_config(
+    dim: int = 1152, depth: int = 27, num_heads: int = 16, image_size: int = 224
+) -> VitConfig:
     """Layout of timm's `vit_so400m_patch14_siglip_224`, second-to-last block; 4304 wide inside."""
     return VitConfig(
         dim=dim,
@@ -65,6 +70,7 @@ def siglip_config(dim: int = 1152, depth: int = 27, num_heads: int = 16) -> VitC
         num_heads=num_heads,
         mlp_dim=int(dim * 3.7362),
         blocks_used=depth - 1,
+        stored_grid=image_size // 14,
     )
 
 
