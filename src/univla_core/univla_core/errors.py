@@ -31,3 +31,11 @@ class KinematicsError(UnivlaError):
 
 class DriverError(UnivlaError):
     """The robot driver is absent, refuses, or is commanded by someone else too."""
+
+
+class TrainingError(UnivlaError):
+    """Training cannot start, cannot go on, or was stopped."""
+
+
+class DataError(UnivlaError):
+    """A recorded episode cannot be written or read, or does not fit what it is used for."""

@@ -147,7 +147,7 @@ class KinematicChain:
         T_base_ee = links[-1] @ self._T_last_ee
         axes = np.einsum('nij,nj->ni', links[:, :3, :3], self._axes)
         arms = T_base_ee[:3, 3] - links[:, :3, 3]
-        return T_base_ee, np.concatenate([np.cross(axes, arms).T, axes.T])
+        return T_base_ee, np.concatenate([_cross(axes, arms).T, axes.T])
 
     def inverse(
         self,

@@ -45,11 +45,12 @@ class Arm:
         self._gravcomp = model.body_gravcomp.copy()
         self._torque = True
 
-    def reset(self) -> None:
-        """Stand at `home` with the gripper open, everything under control."""
-        self._data.qpos[self._qpos] = self._home
+    def reset(self, joints: np.ndarray | None = None) -> None:
+        """Stand at angles (n,) [rad], `home` by default, gripper open, all under control."""
+        start = self._home if joints is None else joints
+        self._data.qpos[self._qpos] = start
         self._data.qpos[self._finger_qpos] = self._gripper.open
-        self._data.ctrl[self._servos] = self._home
+        self._data.ctrl[self._servos] = start
         self._data.ctrl[self._finger_servos] = self._gripper.open
         self._finger_target = self._gripper.open
         self._torque = True
@@ -111,6 +112,11 @@ class Arm:
     def positions(self) -> np.ndarray:
         """Joint angles (n,) [rad]."""
         return self._data.qpos[self._qpos].copy()
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Goals of the servos (n,) [rad]."""
+        return self._data.ctrl[self._servos].copy()
 
     @property
     def velocities(self) -> np.ndarray:

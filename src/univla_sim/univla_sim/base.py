@@ -49,11 +49,21 @@ class Base:
         self._dof = np.array([model.joint(name).dofadr[0] for name in wheels['joints']])
         self._motors = np.array([model.actuator(name).id for name in wheels['joints']])
         self._body = model.body(embodiment.base_frame).id
+        self._free = int(model.joint(f'{embodiment.base_frame}_free').qposadr[0])
         self._command, self._twist = np.zeros(2), np.zeros(2)
         self._wheels_before, self._odometry = np.zeros(2), Odometry()
 
-    def reset(self) -> None:
-        """Stand still at the origin of the odometry."""
+    def reset(self, place: np.ndarray | None = None) -> None:
+        """Stand still at the origin of the odometry.
+
+        Args:
+            place: Where that is: x, y [m], heading [rad] in the world; None for its origin.
+        """
+        if place is not None:
+            x, y, heading = place
+            self._data.qpos[self._free : self._free + 2] = (x, y)
+            turn = (np.cos(0.5 * heading), 0.0, 0.0, np.sin(0.5 * heading))
+            self._data.qpos[self._free + 3 : self._free + 7] = turn
         self._command, self._twist = np.zeros(2), np.zeros(2)
         self._wheels_before, self._odometry = self.wheel_positions, Odometry()
 

@@ -23,6 +23,8 @@ import numpy as np
 #: Platforms in the order in which they are tried.
 PLATFORMS = ('egl', 'osmesa')
 
+# Every geom in a colour of its own, which is its number.
+_SEGMENT, _ID_COLOR = mujoco.mjtRndFlag.mjRND_SEGMENT, mujoco.mjtRndFlag.mjRND_IDCOLOR
 _PROBE_TIMEOUT_S = 30.0
 _PROBE = 'import sys; from univla_sim.gl import probe_here; probe_here(sys.argv[1])'
 _TEST_MODEL = (
@@ -110,6 +112,20 @@ class GlDrawer:
             self._model, data, self._option, None, self._camera, category, self._scene
         )
         return self._worker.submit(_draw, self._scene, self._context, width, height).result()
+
+    def segment(self, data: mujoco.MjData, camera: int, width: int, height: int) -> np.ndarray:
+        """Number of the geom in each pixel, -1 = none, int32, shape (height, width)."""
+        self._scene.flags[_SEGMENT] = self._scene.flags[_ID_COLOR] = True
+        try:
+            picture = self.draw(data, camera, width, height).astype(np.int32)
+        finally:
+            self._scene.flags[_SEGMENT] = self._scene.flags[_ID_COLOR] = False
+        numbers = picture @ np.array([1, 1 << 8, 1 << 16])
+        geoms = np.full(self._scene.ngeom + 1, -1, dtype=np.int32)
+        for geom in self._scene.geoms[: self._scene.ngeom]:
+            if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM and geom.segid >= 0:
+                geoms[geom.segid + 1] = geom.objid
+        return geoms[numbers]
 
     def close(self) -> None:
         """Free the model's textures and buffers; the shared context stays."""

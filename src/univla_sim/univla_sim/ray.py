@@ -37,6 +37,11 @@ class RayDrawer:
         picture[edge] = self._cast(data, camera, rays[edge])[0]
         return (np.clip(picture, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
+    def segment(self, data: mujoco.MjData, camera: int, width: int, height: int) -> np.ndarray:
+        """Number of the geom in each pixel, -1 = none, int32, shape (height, width)."""
+        rays = self._camera_rays(camera, width, height) @ data.cam_xmat[camera].reshape(3, 3).T
+        return self._cast(data, camera, rays)[1]
+
     def _camera_rays(self, camera: int, width: int, height: int) -> np.ndarray:
         """Unit directions in the camera's frame (x right, y up, z back), (height, width, 3)."""
         fovy = float(self._model.cam_fovy[camera])

@@ -57,10 +57,22 @@ class Renderer:
             ConfigError: If the camera is unknown (the known ones are listed) or the size is not
                 positive.
         """
+        number = self._checked(camera, width, height)
+        return self._drawer.draw(self._data, number, width, height, shadows=camera == OVERVIEW)
+
+    def segment(self, camera: str, width: int, height: int) -> np.ndarray:
+        """Number of the geom that each pixel shows, -1 = none, int32, shape (height, width).
+
+        Raises:
+            ConfigError: If the camera is unknown or the size is not positive.
+        """
+        number = self._checked(camera, width, height)
+        return self._drawer.segment(self._data, number, width, height)
+
+    def _checked(self, camera: str, width: int, height: int) -> int:
         if width < 1 or height < 1:
             raise ConfigError(f'a picture of {width}x{height} pixels cannot be drawn')
-        number = camera_id(self._model, camera)
-        return self._drawer.draw(self._data, number, width, height, shadows=camera == OVERVIEW)
+        return camera_id(self._model, camera)
 
     def close(self) -> None:
         """Give the drawing buffers back; also done when the renderer is dropped."""

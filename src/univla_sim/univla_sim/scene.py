@@ -35,9 +35,19 @@ PILLAR_RADIUS, PILLAR_HEIGHT = 0.06, 0.4
 ARENA = 0.9
 #: A camera for people that every scene has besides the robot's own.
 OVERVIEW = 'overview'
+#: Material with a checker texture, worn by nothing unless a variation says so.
+CHECKER = 'checker'
+#: Shape, size [m] and colour of things that nothing touches; hidden unless a variation shows them.
+DISTRACTORS: Mapping[str, tuple[str, tuple[float, ...], tuple[float, float, float]]] = {
+    'yellow_can': ('cylinder', (0.03, 0.05), (0.92, 0.78, 0.10)),
+    'purple_ball': ('sphere', (0.035,), (0.50, 0.16, 0.60)),
+}
+
+#: Least distance of two pillars' axes [m].
+PILLAR_GAP = 0.65
 
 _CUBE_GAP, _PLATE_GAP = 0.085, 0.12
-_PILLAR_GAP, _PILLAR_CLEARANCE = 0.65, 0.55
+_PILLAR_CLEARANCE = 0.55
 
 
 def scene_mjcf(embodiment: Embodiment, timestep: float = 0.002, plate: bool = True) -> str:
@@ -59,6 +69,7 @@ def scene_mjcf(embodiment: Embodiment, timestep: float = 0.002, plate: bool = Tr
     else:
         _add_arena(root)
     _add_cameras(root, embodiment)
+    _add_distractors(root, 1.0 if embodiment.kind == 'arm' else 2.0)
     return ElementTree.tostring(root, encoding='unicode')
 
 
@@ -69,18 +80,35 @@ def object_names(embodiment: Embodiment, plate: bool = True) -> tuple[str, ...]:
     return tuple(f'{color}_cube' for color in COLORS) + (('plate',) if plate else ())
 
 
+def surface_name(embodiment: Embodiment) -> str:
+    """Name of the geom that the objects stand on."""
+    return 'floor' if embodiment.kind == 'base' else 'table'
+
+
 def sample_layout(
-    embodiment: Embodiment, rng: np.random.Generator, plate: bool = True
+    embodiment: Embodiment,
+    rng: np.random.Generator,
+    plate: bool = True,
+    spread: float = 1.0,
+    cube_gap: float | None = None,
 ) -> dict[str, np.ndarray]:
     """Draw where the objects stand: name -> x, y [m] and yaw [rad], shape (3,).
 
     Cubes fill the robot's `simulation.workspace`, well apart from each other; pillars fill the
     arena, away from the robot's start.
+
+    Args:
+        embodiment: The robot.
+        rng: Decides.
+        plate: Whether a plate lies among the cubes (arms only).
+        spread: Share of the workspace, about its middle, that the cubes fill.
+        cube_gap: Least distance of two cubes' centres [m], None for the usual one.
     """
+    gap = _CUBE_GAP if cube_gap is None else cube_gap
     while True:  # a layout that got stuck is drawn anew; most fit at once
         layout: dict[str, np.ndarray] = {}
         for name in object_names(embodiment, plate):
-            place = _free_place(embodiment, name, layout, rng)
+            place = _free_place(embodiment, name, layout, rng, spread, gap)
             if place is None:
                 break
             layout[name] = place
@@ -89,15 +117,20 @@ def sample_layout(
 
 
 def _free_place(
-    embodiment: Embodiment, name: str, layout: Mapping[str, np.ndarray], rng: np.random.Generator
+    embodiment: Embodiment,
+    name: str,
+    layout: Mapping[str, np.ndarray],
+    rng: np.random.Generator,
+    spread: float,
+    cube_gap: float,
 ) -> np.ndarray | None:
     if embodiment.kind == 'base':
-        lower, upper, gap = (-ARENA, -ARENA), (ARENA, ARENA), _PILLAR_GAP
+        lower, upper = np.full(2, -ARENA), np.full(2, ARENA)
+        gap = PILLAR_GAP
     else:
-        workspace = embodiment.document['simulation']['workspace']
-        (x_low, x_high), (y_low, y_high) = workspace['x'], workspace['y']
-        lower, upper = (x_low, y_low), (x_high, y_high)
-        gap = _PLATE_GAP if name == 'plate' else _CUBE_GAP
+        share = 1.0 if name == 'plate' else spread
+        lower, upper = _workspace(embodiment, share)
+        gap = _PLATE_GAP if name == 'plate' else cube_gap
     for _ in range(50):
         place = rng.uniform(lower, upper)
         near = [np.linalg.norm(place - other[:2]) for other in layout.values()]
@@ -105,6 +138,16 @@ def _free_place(
         if clear and all(distance > gap for distance in near):
             return np.append(place, rng.uniform(-0.25, 0.25))
     return None
+
+
+def _workspace(embodiment: Embodiment, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper corner (x, y) [m] of the middle share of the workspace."""
+    workspace = embodiment.document['simulation']['workspace']
+    sides = np.array([workspace['x'], workspace['y']], dtype=float)
+    if share < 1.0:
+        middle = sides.mean(axis=1, keepdims=True)
+        sides = middle + share * (sides - middle)
+    return sides[:, 0], sides[:, 1]
 
 
 def _add_look(root: Element, extent: float) -> None:
@@ -119,6 +162,7 @@ def _add_look(root: Element, extent: float) -> None:
     flat = numbers(BACKGROUND)
     sky = SubElement(section(root, 'asset'), 'texture', type='skybox', builtin='flat')
     sky.attrib.update(rgb1=flat, rgb2=flat, width='16', height='96')
+    _add_checker(root)
     light = SubElement(section(root, 'worldbody'), 'light', name='lamp')
     # A lamp at a place, not parallel light: its shadow map has no moiré.
     place = extent * np.array([0.5, -0.45, 1.45])
@@ -132,6 +176,23 @@ def _add_look(root: Element, extent: float) -> None:
         ambient='0 0 0',
         castshadow='true',
     )
+
+
+def _add_checker(root: Element) -> None:
+    """A material to put on a surface; it is multiplied with the surface's own colour."""
+    assets = section(root, 'asset')
+    texture = SubElement(assets, 'texture', name=CHECKER, type='2d', builtin='checker')
+    texture.attrib.update(rgb1='1 1 1', rgb2='0.6 0.6 0.6', width='128', height='128')
+    material = SubElement(assets, 'material', name=CHECKER, texture=CHECKER, texuniform='true')
+    material.attrib.update(texrepeat='6 6', specular='0', shininess='0', reflectance='0')
+
+
+def _add_distractors(root: Element, aside: float) -> None:
+    for index, (name, (shape, size, rgb)) in enumerate(DISTRACTORS.items()):
+        body = SubElement(section(root, 'worldbody'), 'body', name=name, mocap='true')
+        body.set('pos', numbers((-aside, 0.3 * index, -0.3)))
+        geom = SubElement(body, 'geom', name=name, type=shape, size=numbers(size))
+        geom.attrib.update(rgba=numbers([*rgb, 0.0]), contype='0', conaffinity='0')
 
 
 def _add_table(root: Element, plate: bool) -> None:

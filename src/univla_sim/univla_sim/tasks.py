@@ -28,12 +28,13 @@ PICK_HEIGHT = 0.06
 #: Centre of the base within this distance of a pillar's axis counts as there [m].
 DRIVE_RADIUS = 0.28
 
+_CUBE, _PILLAR = r'the (\w+) (?:cube|block)', r'the (\w+) (?:pillar|column|post)'
 _PATTERNS: Mapping[str, str] = {
-    'reach': r'(?:reach|touch|move to|go to) (?:for )?the (\w+) cube',
-    'push': r'push the (\w+) cube',
-    'pick': r'(?:pick up|pick|lift|grasp) the (\w+) cube',
-    'place': r'(?:put|place) the (\w+) cube on(?:to)? the (?:\w+ )?plate',
-    'drive': r'(?:drive|go) to the (\w+) pillar',
+    'reach': rf'(?:reach|touch|approach|move to|go to) (?:for )?{_CUBE}',
+    'push': rf'(?:push|shove|nudge) {_CUBE}',
+    'pick': rf'(?:pick up|pick|lift up|lift|grasp|grab|take|raise) {_CUBE}',
+    'place': rf'(?:put|place|set|lay) {_CUBE} (?:down )?on(?:to)? the (?:\w+ )?(?:plate|dish)',
+    'drive': rf'(?:drive|go|head|move|roll) (?:over )?to {_PILLAR}',
 }
 TASKS = tuple(_PATTERNS)
 _DONE = {'reach': 'reached', 'push': 'pushed', 'pick': 'picked up', 'drive': 'reached'}
@@ -184,7 +185,7 @@ class Referee:
         if task == 'reach':
             return float(np.linalg.norm(hand - place - (0.0, 0.0, REACH_HEIGHT)))
         if task == 'push':
-            return PUSH_DISTANCE - float(np.linalg.norm((place - self._start[name])[:2]))
+            return PUSH_DISTANCE - self.moved(name)
         if task == 'pick':
             return PICK_HEIGHT - float(place[2])
         other = self._position('plate') if task == 'place' else hand
@@ -197,15 +198,20 @@ class Referee:
     def _on_plate(self, name: str) -> bool:
         height = self._position(name)[2] - PLATE_HEIGHT - 0.5 * CUBE_SIZE
         near = self._left('place', name) < PLATE_RADIUS and abs(height) < 0.01
-        return near and not self._is_held(name)
+        return near and not self.fingers_on(name)
 
-    def _is_held(self, name: str) -> bool:
-        """Whether a finger touches the object."""
+    def moved(self, name: str) -> float:
+        """How far an object was moved along the ground since `restart` [m]."""
+        return float(np.linalg.norm((self._position(name) - self._start[name])[:2]))
+
+    def fingers_on(self, name: str) -> int:
+        """How many fingers touch an object."""
+        touching: set[int] = set()
         for contact in self._data.contact[: self._data.ncon]:
-            touching = {int(self._model.geom_bodyid[geom]) for geom in contact.geom}
-            if self._bodies[name] in touching and touching & self._fingers:
-                return True
-        return False
+            pair = {int(self._model.geom_bodyid[geom]) for geom in contact.geom}
+            if self._bodies[name] in pair:
+                touching |= pair & self._fingers
+        return len(touching)
 
     def _position(self, name: str) -> np.ndarray:
         return self._data.xpos[self._bodies[name]]

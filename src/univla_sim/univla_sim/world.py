@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import mujoco
 import numpy as np
 from univla_core.embodiment import Embodiment
@@ -13,38 +11,28 @@ from univla_core.poses import pose
 from univla_sim.arm import Arm
 from univla_sim.base import Base
 from univla_sim.base import Odometry
+from univla_sim.camera_info import CameraInfo
+from univla_sim.camera_info import camera_info
+from univla_sim.camera_info import camera_size
+from univla_sim.ground_truth import PixelPosition
+from univla_sim.ground_truth import PixelPositions
+from univla_sim.ground_truth import segment_table
+from univla_sim.layout import Layout
 from univla_sim.render import Renderer
-from univla_sim.render import camera_id
-from univla_sim.scene import OVERVIEW
 from univla_sim.scene import object_names
-from univla_sim.scene import sample_layout
 from univla_sim.scene import scene_mjcf
+from univla_sim.start import posture as named_posture
+from univla_sim.start import start_joints
+from univla_sim.start import start_place
 from univla_sim.tasks import TASKS
 from univla_sim.tasks import Outcome
 from univla_sim.tasks import Referee
+from univla_sim.variation import Variation
 
 #: Period of ramps and of the referee [s]; the physics runs in between without Python.
 _TICK_S = 0.01
-_OVERVIEW_SIZE = (640, 480)
-# Camera frames: MuJoCo looks along -z with y up, REP-103 optical along +z with y down.
-_T_CAMERA_OPTICAL = np.diag([1.0, -1.0, -1.0, 1.0])
-
-
-@dataclass(frozen=True, kw_only=True)
-class CameraInfo:
-    """Geometry of a simulated camera, without distortion.
-
-    Attributes:
-        width: Columns.
-        height: Rows.
-        K: Intrinsics (3, 3); the centre of the first pixel is (0, 0).
-        T_world_camera_optical: Pose of the optical frame of REP-103 (z forward, y down), (4, 4).
-    """
-
-    width: int
-    height: int
-    K: np.ndarray
-    T_world_camera_optical: np.ndarray
+# Tells the random draws of a variation from those of the layout.
+_VARIED = 1
 
 
 class World:
@@ -85,22 +73,47 @@ class World:
             self._arm = Arm(self.model, self.data, embodiment)
         else:
             self._base = Base(self.model, self.data, embodiment)
+        names = object_names(embodiment, self._plate)
         self._referee = Referee(self.model, self.data, embodiment, self._plate)
+        self._layout = Layout(self.model, self.data, embodiment, self._plate)
+        self._pixels = PixelPositions(self.model, self.data, embodiment, names)
+        self._segments = segment_table(self.model, embodiment)
+        self._names = names
         self._render_backend = render_backend
         self._renderer: Renderer | None = None
         self.reset(seed)
 
-    def reset(self, seed: int | None = None) -> None:
-        """Begin anew: robot at home, objects placed by `seed` (None: as last time), time 0."""
+    def reset(
+        self,
+        seed: int | None = None,
+        variation: Variation | None = None,
+        posture: str = 'home',
+    ) -> None:
+        """Begin anew: robot at its start, objects placed, time 0.
+
+        Args:
+            seed: Decides where the objects stand, and everything that varies; None: as last time.
+            variation: How much look, start and physics vary. None is the plain scene; whatever
+                an earlier variation changed is taken back.
+            posture: Where an arm starts if nothing varies. With a variation it points down
+                around its posture `ready`.
+
+        Raises:
+            ConfigError: If the robot has no such posture.
+        """
         if seed is not None:
             self._seed = int(seed)
         mujoco.mj_resetData(self.model, self.data)
-        body = self._arm or self._base
-        assert body is not None
-        body.reset()
-        layout = sample_layout(self.embodiment, np.random.default_rng(self._seed), self._plate)
-        for name, (x, y, yaw) in layout.items():
-            self._stand(name, x, y, yaw)
+        # Draws of its own, so that a variation does not move what the seed alone places.
+        rng = np.random.default_rng([self._seed, _VARIED])
+        self._layout.place(self._seed, variation, rng)
+        if self._arm is not None:
+            start = named_posture(self.embodiment, posture)
+            if variation is not None:
+                start = start_joints(self.embodiment, variation, rng)
+            self._arm.reset(start)
+        if self._base is not None:
+            self._base.reset(None if variation is None else start_place(variation, rng))
         self._clock = 0.0
         mujoco.mj_forward(self.model, self.data)
         self._referee.restart()
@@ -156,6 +169,11 @@ class World:
     def joint_positions(self) -> np.ndarray:
         """Joint angles (n,) [rad]."""
         return self._need_arm().positions
+
+    @property
+    def joint_targets(self) -> np.ndarray:
+        """Goals of the joint servos (n,) [rad]."""
+        return self._need_arm().targets
 
     @property
     def joint_velocities(self) -> np.ndarray:
@@ -227,42 +245,65 @@ class World:
         """The robot's cameras and `overview`, a view for people."""
         return tuple(self.model.camera(index).name for index in range(self.model.ncam))
 
-    def render(self, camera: str = 'primary') -> np.ndarray:
-        """What a camera sees now: RGB, uint8, (height, width, 3) of the camera's own size.
+    def render(self, camera: str = 'primary', size: tuple[int, int] | None = None) -> np.ndarray:
+        """What a camera sees now: RGB, uint8, (height, width, 3).
+
+        Args:
+            camera: Name of the camera.
+            size: Width and height; None for the camera's own. Height decides how large things
+                are drawn, so that another ratio of the two sees more or less at both sides.
 
         Raises:
             ConfigError: If the camera is unknown; the known ones are listed.
         """
-        return self.renderer.render(camera, *self._camera_size(camera))
+        own = camera_size(self.model, self.embodiment, camera)
+        return self.renderer.render(camera, *(size or own))
 
-    def camera_info(self, camera: str = 'primary') -> CameraInfo:
-        """Intrinsics and present pose of a camera.
+    def camera_info(
+        self, camera: str = 'primary', size: tuple[int, int] | None = None
+    ) -> CameraInfo:
+        """Intrinsics and present pose of a camera, for pictures of a size (width, height).
 
         Raises:
             ConfigError: If the camera is unknown; the known ones are listed.
         """
-        width, height = self._camera_size(camera)
-        number = camera_id(self.model, camera)
-        focal = 0.5 * height / np.tan(0.5 * np.radians(self.model.cam_fovy[number]))
-        K = np.array(
-            [[focal, 0.0, 0.5 * (width - 1)], [0.0, focal, 0.5 * (height - 1)], [0.0, 0.0, 1.0]]
-        )
-        rotation = self.data.cam_xmat[number].reshape(3, 3)
-        T_world_camera = pose(rotation, self.data.cam_xpos[number])
-        return CameraInfo(
-            width=width,
-            height=height,
-            K=K,
-            T_world_camera_optical=T_world_camera @ _T_CAMERA_OPTICAL,
-        )
+        own = camera_size(self.model, self.embodiment, camera)
+        return camera_info(self.model, self.data, camera, size or own)
 
     # Ground truth.
 
     def objects(self) -> dict[str, np.ndarray]:
         """Name -> pose in the world (4, 4) of every object; keep it from the policy."""
-        names = object_names(self.embodiment, self._plate)
-        bodies = {name: self.data.body(name) for name in names}
+        bodies = {name: self.data.body(name) for name in self._names}
         return {name: pose(body.xmat.reshape(3, 3), body.xpos) for name, body in bodies.items()}
+
+    def moved(self, name: str) -> float:
+        """How far an object was moved along the ground since the episode began [m]."""
+        return self._referee.moved(name)
+
+    def fingers_on(self, name: str) -> int:
+        """How many fingers touch an object."""
+        return self._referee.fingers_on(name)
+
+    def pixel_positions(
+        self, camera: str = 'primary', size: tuple[int, int] | None = None
+    ) -> dict[str, PixelPosition]:
+        """Name -> (u, v, visible) of the centre of every object, and of `end_effector`."""
+        return self._pixels.find(self.camera_info(camera, size))
+
+    def render_segmentation(
+        self, camera: str = 'primary', width: int | None = None, height: int | None = None
+    ) -> np.ndarray:
+        """What each pixel belongs to: numbers in `ground_truth.SEGMENTS`, uint8, (height, width).
+
+        Args:
+            camera: Name of the camera.
+            width: Columns, None for the camera's own.
+            height: Rows, None for the camera's own.
+        """
+        own = camera_size(self.model, self.embodiment, camera)
+        geoms = self.renderer.segment(camera, width or own[0], height or own[1])
+        return self._segments[geoms]
 
     def outcome(self, instruction: str) -> Outcome:
         """How far an instruction has been carried out since `reset` or `begin_episode`.
@@ -281,27 +322,6 @@ class World:
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
-
-    def _camera_size(self, camera: str) -> tuple[int, int]:
-        camera_id(self.model, camera)
-        if camera == OVERVIEW:
-            return _OVERVIEW_SIZE
-        declared = self.embodiment.cameras[camera]
-        return declared.width, declared.height
-
-    def _stand(self, name: str, x: float, y: float, yaw: float) -> None:
-        """Stand an object upright at x, y [m] with a yaw [rad]."""
-        body = self.model.body(name)
-        quaternion = [np.cos(0.5 * yaw), 0.0, 0.0, np.sin(0.5 * yaw)]
-        geom = self.model.body_geomadr[body.id]
-        kind = self.model.geom_type[geom]
-        half = self.model.geom_size[geom][1 if kind == mujoco.mjtGeom.mjGEOM_CYLINDER else 2]
-        if body.mocapid[0] >= 0:
-            self.data.mocap_pos[body.mocapid[0]] = (x, y, half)
-            self.data.mocap_quat[body.mocapid[0]] = quaternion
-        else:
-            start = self.model.jnt_qposadr[body.jntadr[0]]
-            self.data.qpos[start : start + 7] = (x, y, half, *quaternion)
 
     def _need_arm(self) -> Arm:
         if self._arm is None:

@@ -1,0 +1,124 @@
+"""Experts do their tasks from any start, and obey the bounds that a policy shall learn."""
+
+import numpy as np
+import pytest
+from univla_core.embodiment import load_embodiment
+from univla_core.embodiment import robot_names
+from univla_core.errors import ConfigError
+from univla_sim.approach import STEP_M
+from univla_sim.approach import funnel_step
+from univla_sim.experts import EXPERTS
+from univla_sim.experts import make_expert
+from univla_sim.tasks import instruction_for
+from univla_sim.variation import Variation
+from univla_sim.world import World
+
+ARMS = tuple(name for name in robot_names() if load_embodiment(name).kind == 'arm')
+ARM_TASKS = tuple(task for task in EXPERTS if task != 'drive')
+CASES = [*((arm, task) for arm in ARMS for task in ARM_TASKS), ('mobile_base', 'drive')]
+
+
+def prepare(name, task, seed, kicks=False, color='red'):
+    world = World(load_embodiment(name), task=task)
+    world.reset(seed, Variation.training())
+    instruction = instruction_for(task, color)
+    return world, make_expert(world, instruction, np.random.default_rng(seed), kicks)
+
+
+@pytest.mark.parametrize(('name', 'task'), CASES)
+def test_an_expert_does_its_task_and_then_rests(name, task, carry_out):
+    world, expert = prepare(name, task, seed=1)
+    assert carry_out(world, expert) < 150
+    assert world.outcome(expert.instruction).success
+    assert expert.is_rest(expert.plan()[0])
+
+
+@pytest.mark.parametrize(('name', 'task'), [('widowx', 'pick'), ('mobile_base', 'drive')])
+def test_an_expert_recovers_from_kicks(name, task, carry_out):
+    """Some seed of the first ones is kicked; the task is done all the same."""
+    kicked = 0
+    for seed in range(3):
+        world, expert = prepare(name, task, seed, kicks=True)
+        sources = []
+        plan = expert.plan
+        expert.plan = lambda: (plan(), sources.append(expert.source))[0]  # noqa: B023
+        assert carry_out(world, expert) < 150
+        assert world.outcome(expert.instruction).success
+        kicked += sources.count('kick')
+        assert sources.count('kick') <= 8  # two kicks of four steps
+    assert kicked > 0
+
+
+def test_a_cube_that_was_dropped_is_grasped_again(carry_out):
+    world, expert = prepare('widowx', 'pick', seed=2)
+    for _ in range(60):
+        carry_out(world, expert, most=1)
+        if world.objects()['red_cube'][2, 3] > 0.05:
+            break
+    world.set_gripper_target(1.0)
+    world.step(0.5)
+    assert world.objects()['red_cube'][2, 3] < 0.03
+    carry_out(world, expert, most=60)
+    assert world.objects()['red_cube'][2, 3] > 0.06
+
+
+@pytest.mark.parametrize(('name', 'task'), CASES)
+def test_rows_stay_within_the_declared_steps(name, task):
+    world, expert = prepare(name, task, seed=3)
+    rows = expert.plan(horizon=6)
+    names = world.embodiment.action_names(expert.action_space)
+    assert rows.shape == (6, len(names))
+    if task == 'drive':
+        assert (np.abs(rows) <= world.embodiment.limits.velocity).all()
+    else:
+        assert np.linalg.norm(rows[:, :3], axis=1).max() <= STEP_M + 1e-9
+        assert ((rows[:, 6] == 0.0) | (rows[:, 6] == 1.0)).all()
+
+
+def test_consecutive_plans_agree(carry_out):
+    """Row 1 of a plan is row 0 of the next one, as long as nothing but the hand has moved."""
+    world, expert = prepare('widowx', 'reach', seed=1)
+    for _ in range(4):
+        planned = expert.plan()[1]
+        carry_out(world, expert, most=1)
+        assert expert.plan()[0][:3] == pytest.approx(planned[:3], abs=2e-3)
+
+
+def test_the_same_seed_gives_the_same_demonstration(carry_out):
+    ends = []
+    for _ in range(2):
+        world, expert = prepare('widowx', 'push', seed=5, kicks=True)
+        carry_out(world, expert, most=25)
+        ends.append(world.data.qpos.copy())
+    assert np.array_equal(*ends)
+
+
+def test_a_base_turns_left_until_it_sees_the_pillar():
+    world = World(load_embodiment('mobile_base'))
+    for seed in range(20):
+        world.reset(seed)
+        x, y = world.objects()['blue_pillar'][:2, 3]
+        if abs(np.arctan2(y, x)) > 1.0:
+            break
+    row = make_expert(world, 'drive to the blue pillar', np.random.default_rng(0)).plan()[0]
+    assert row[0] == 0.0
+    assert 0.0 < row[1] <= 0.8
+
+
+def test_the_way_down_is_a_funnel():
+    """Far to the side and low, the hand only rises; above the goal, it goes straight down."""
+    goal = np.array([0.3, 0.0, 0.02])
+    up = funnel_step(np.array([0.2, 0.0, 0.02]), goal, cruise_z=0.12)
+    assert up == pytest.approx([0.0, 0.0, STEP_M])
+    down = funnel_step(np.array([0.3, 0.0, 0.12]), goal, cruise_z=0.12)
+    assert down == pytest.approx([0.0, 0.0, -STEP_M])
+    level = funnel_step(np.array([0.2, 0.0, 0.12]), goal, cruise_z=0.12)
+    assert level == pytest.approx([STEP_M, 0.0, 0.0])
+
+
+def test_what_has_no_expert_is_refused(rng):
+    world = World(load_embodiment('widowx'), task='pick')
+    with pytest.raises(ConfigError, match="no expert for 'tidy up'"):
+        make_expert(world, 'tidy up', rng)
+    with pytest.raises(ConfigError, match='names no task and object of this scene'):
+        make_expert(world, 'put the red cube on the plate', rng)
