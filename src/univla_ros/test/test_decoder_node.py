@@ -146,7 +146,7 @@ def test_a_chunk_that_becomes_infinite_in_robot_units_is_refused(rig, latent):
     beats = told(rig)
     node, chunks = decoded(rig, 'widowx', latent)
     assert rig.until(lambda: chunks)
-    node._decoder.to_robot_units = lambda data: np.full_like(data, np.inf)
+    node._decoder.to_robot_units = lambda data, body: np.full_like(data, np.inf)
     publisher = rig.publisher(LatentActionMsg, '/widowx/latent_action', PLAN)
     publisher.publish(latent_action_to_msg(latent))
     assert says(rig, beats, 'decoder_error')
@@ -159,10 +159,10 @@ def test_decoding_that_hangs_is_told_while_it_lasts(rig, latent):
     assert rig.until(lambda: chunks)
     decode, said = node._decoder.to_robot_units, []
 
-    def slowly(data):
+    def slowly(data, body):
         time.sleep(0.6)
         said.append(node._heartbeat.health.name)
-        return decode(data)
+        return decode(data, body)
 
     node._decoder.to_robot_units = slowly
     publisher = rig.publisher(LatentActionMsg, '/widowx/latent_action', PLAN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 from collections.abc import Sequence
+from typing import Any
 
 from univla_control.command import Command
 from univla_control.command import ControllerStatus
@@ -38,38 +39,57 @@ def control_state_to_msg(
         bad_chunks: Messages that were no chunk at all.
         speed_scale: Factor on all speeds in [0, 1].
     """
-    msg = ControlState(
-        header=header_to_msg(stamp),
-        mode=int(status.mode),
-        control_source=status.source,
-        fault=status.fault,
-        fault_reason=status.fault_reason,
-        estop_reason=status.estop_reason,
-        teleop_input=status.teleop_input,
+    fields = control_state_fields(
+        status,
+        joint_names,
+        command,
+        commands=commands,
+        bad_chunks=bad_chunks,
         speed_scale=speed_scale,
-        robot=status.robot,
-        instruction=status.instruction,
-        chunk_sequence=status.chunk_sequence,
-        latent_sequence=status.latent_sequence,
-        chunk_step=status.chunk_step,
-        observation_age=status.observation_age,
-        chunk_age=status.chunk_age,
-        joint_state_age=status.joint_state_age,
-        plan_latency=status.plan_latency,
-        decode_latency=status.decode_latency,
-        chain_latency=status.chain_latency,
-        control_rate=status.control_rate,
-        limit_use=status.limit_use,
-        held_back=status.held_back,
-        commands_sent=commands,
-        chunks_received=status.chunks_received + bad_chunks,
-        chunks_dropped=status.chunks_dropped + bad_chunks,
-        joint_names=list(joint_names),
     )
-    if command is not None:
-        msg.command_position = array.array('d', command.positions.tolist())
-        msg.command_velocity = array.array('d', command.velocities.tolist())
-    return msg
+    return ControlState(header=header_to_msg(stamp), **fields)
+
+
+def control_state_fields(
+    status: ControllerStatus,
+    joint_names: Sequence[str],
+    command: Command | None,
+    *,
+    commands: int,
+    bad_chunks: int,
+    speed_scale: float,
+) -> dict[str, Any]:
+    """Fields of `ControlState` but for its header; arguments as `control_state_to_msg`."""
+    nothing = array.array('d')
+    return {
+        'mode': int(status.mode),
+        'control_source': status.source,
+        'fault': status.fault,
+        'fault_reason': status.fault_reason,
+        'estop_reason': status.estop_reason,
+        'teleop_input': status.teleop_input,
+        'speed_scale': speed_scale,
+        'robot': status.robot,
+        'instruction': status.instruction,
+        'chunk_sequence': status.chunk_sequence,
+        'latent_sequence': status.latent_sequence,
+        'chunk_step': status.chunk_step,
+        'observation_age': status.observation_age,
+        'chunk_age': status.chunk_age,
+        'joint_state_age': status.joint_state_age,
+        'plan_latency': status.plan_latency,
+        'decode_latency': status.decode_latency,
+        'chain_latency': status.chain_latency,
+        'control_rate': status.control_rate,
+        'limit_use': status.limit_use,
+        'held_back': status.held_back,
+        'commands_sent': commands,
+        'chunks_received': status.chunks_received + bad_chunks,
+        'chunks_dropped': status.chunks_dropped + bad_chunks,
+        'joint_names': list(joint_names),
+        'command_position': array.array('d', command.positions.tolist()) if command else nothing,
+        'command_velocity': array.array('d', command.velocities.tolist()) if command else nothing,
+    }
 
 
 def report_controller(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,14 @@ from univla_core.embodiment import Embodiment
 from univla_core.errors import ObservationError
 from univla_core.fault import Fault
 from univla_core.jump_watch import JumpWatch
+from univla_core.robot_state import RobotState
+from univla_core.robot_state import axes_from_joints
+from univla_core.robot_state import opening_from_joints
+from univla_core.robot_state import state_gripper_joint
+from univla_core.robot_state import state_joint_names
 
 from univla_ros.conversions import joint_positions_from_msg
 from univla_ros.conversions import seconds_from_msg
-from univla_ros.drivers.driver import state_gripper_joint
-from univla_ros.drivers.driver import state_joint_names
 from univla_ros.qos import SENSOR
 
 #: A stamp may be so far ahead of the clock [s]: clocks of two computers are never quite equal.
@@ -27,23 +29,6 @@ _FUTURE_S = 0.1
 
 #: So long may joint_states hold other robots' joints only [s].
 _STRANGE_S = 1.0
-
-
-@dataclass(frozen=True)
-class RobotState:
-    """One measurement.
-
-    Attributes:
-        stamp: Time of the measurement, or of its arrival if the driver stamps nothing [s].
-        axes: Joint angles [rad], or the base's (linear_x [m/s], angular_z [rad/s]).
-        opening: Gripper opening in [0, 1], None if the driver does not tell it here.
-        base_pose: x [m], y [m], heading [rad] in `odom` (bases).
-    """
-
-    stamp: float
-    axes: np.ndarray
-    opening: float | None = None
-    base_pose: tuple[float, float, float] | None = None
 
 
 class RobotStateSource:
@@ -209,22 +194,9 @@ def robot_state_from_msg(msg: JointState, embodiment: Embodiment) -> RobotState 
     Raises:
         ObservationError: If some joints are missing or a position is not finite.
     """
-    names = state_joint_names(embodiment)
-    positions = joint_positions_from_msg(msg)
-    missing = [name for name in names if name not in positions]
-    if len(missing) == len(names):
+    axes = axes_from_joints(joint_positions_from_msg(msg), embodiment)
+    if axes is None:
         return None
-    if missing:
-        raise ObservationError(
-            f'joint_states lacks {", ".join(missing)}; it holds {", ".join(positions)}. '
-            'Is another robot model running?'
-        )
-    axes = np.array([positions[name] for name in names])
-    if not np.isfinite(axes).all():
-        bad = names[int(np.argmin(np.isfinite(axes)))]
-        raise ObservationError(
-            f'joint_states holds a non-finite position for {bad}; look at the driver'
-        )
     opening = opening_from_msg(msg, embodiment)
     return RobotState(seconds_from_msg(msg.header.stamp), axes, opening)
 
@@ -235,12 +207,4 @@ def opening_from_msg(msg: JointState, embodiment: Embodiment) -> float | None:
     Raises:
         ObservationError: If it is not finite.
     """
-    position = joint_positions_from_msg(msg).get(state_gripper_joint(embodiment))
-    if embodiment.gripper is None or position is None:
-        return None
-    if not np.isfinite(position):
-        raise ObservationError(
-            f'joint_states holds a non-finite position for {state_gripper_joint(embodiment)}; '
-            'look at the driver'
-        )
-    return embodiment.gripper.opening(position)
+    return opening_from_joints(joint_positions_from_msg(msg), embodiment)

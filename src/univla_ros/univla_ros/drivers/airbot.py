@@ -22,11 +22,11 @@ from std_msgs.msg import String
 from univla_control.command import Command
 from univla_core.embodiment import Embodiment
 from univla_core.errors import ConfigError
+from univla_core.robot_state import state_joint_names
 
 from univla_ros.drivers.airbot_sdk import AirbotSdk
 from univla_ros.drivers.driver import Driver
 from univla_ros.drivers.driver import driver_topic
-from univla_ros.drivers.driver import state_joint_names
 
 #: Command topics of each profile, the arm's first. A leading slash: outside the arm's namespace.
 COMMAND_TOPICS: dict[str, tuple[tuple[type, str], ...]] = {

@@ -14,10 +14,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from univla_core.embodiment import Embodiment
 from univla_core.errors import DriverError
+from univla_core.robot_state import state_gripper_joint
+from univla_core.robot_state import state_joint_names
 
 from univla_ros.drivers.driver import driver_topic
-from univla_ros.drivers.driver import state_gripper_joint
-from univla_ros.drivers.driver import state_joint_names
 from univla_ros.qos import PLAN
 
 

@@ -46,17 +46,6 @@ def driver_option(embodiment: Embodiment, key: str, default: Any = None) -> Any:
     return value
 
 
-def state_joint_names(embodiment: Embodiment) -> tuple[str, ...]:
-    """What the driver calls the joints; the robot's own names unless the YAML says otherwise."""
-    return tuple(embodiment.driver.get('state_joint_names', embodiment.axis_names))
-
-
-def state_gripper_joint(embodiment: Embodiment) -> str:
-    """What the driver calls the joint that tells the opening; empty without a gripper."""
-    own = embodiment.gripper.state_joint if embodiment.gripper else ''
-    return str(embodiment.driver.get('state_gripper_joint', own))
-
-
 class Driver(ABC):
     """Turns commands into the messages of one driver family.
 

@@ -11,17 +11,17 @@ import array
 import numpy as np
 from builtin_interfaces.msg import Duration
 from control_msgs.action import GripperCommand
-from rclpy.action import ActionClient
 from rclpy.node import Node
 from rclpy.task import Future
 from trajectory_msgs.msg import JointTrajectory
 from trajectory_msgs.msg import JointTrajectoryPoint
 from univla_control.command import Command
 from univla_core.embodiment import Embodiment
+from univla_core.robot_state import state_joint_names
 
+from univla_ros.actions import open_action_client
 from univla_ros.drivers.driver import Driver
 from univla_ros.drivers.driver import driver_topic
-from univla_ros.drivers.driver import state_joint_names
 
 
 class Ros2ControlDriver(Driver):
@@ -33,7 +33,7 @@ class Ros2ControlDriver(Driver):
         self._gripper = None
         if embodiment.gripper is not None:
             name = driver_topic(embodiment, 'gripper_action')
-            self._gripper = ActionClient(node, GripperCommand, name)
+            self._gripper = open_action_client(node, GripperCommand, name)
         self._effort = float(self.options.get('gripper_effort', 20.0))
         self._last_opening: float | None = None
         self._previous_opening = -1.0

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
 from collections import Counter
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,13 +21,13 @@ from univla_core.fault import HEALTHY
 from univla_core.fault import Fault
 from univla_core.latent_action import LatentAction
 from univla_core.parameters import parameter
-from univla_core.paths import checkpoint_path
+from univla_core.robot_state import nearest_state
+from univla_core.robot_state import proprioception
 from univla_core.temporal_ensembling import TemporalEnsembler
 from univla_core.work_watch import WorkWatch
 
 from univla_msgs.msg import ActionChunk as ActionChunkMsg
 from univla_msgs.msg import LatentAction as LatentActionMsg
-from univla_ros.checkpoints import ensure_checkpoint
 from univla_ros.conversions import action_chunk_to_msg
 from univla_ros.conversions import latent_action_from_msg
 from univla_ros.diagnostics import ERROR
@@ -39,6 +37,8 @@ from univla_ros.diagnostics import WARN
 from univla_ros.diagnostics import work_values
 from univla_ros.nodes.heartbeat import Heartbeat
 from univla_ros.qos import PLAN
+from univla_ros.robot_decoders import decoder_path
+from univla_ros.robot_decoders import load_decoder
 from univla_ros.robot_state import RobotState
 from univla_ros.robot_state import RobotStateSource
 from univla_ros.suite_node import SuiteNode
@@ -106,16 +106,22 @@ class DecoderNode(SuiteNode):
             UnivlaError: If weights, statistics, action space or axis names do not fit.
         """
         import torch
-        from univla_decoders.decoder import RobotDecoder
 
-        torch.set_num_threads(self.config.threads)
-        self._embodiment = load_embodiment(self.config.robot)
-        path = self._decoder_path()
-        self._decoder = RobotDecoder.load(path, self.config.declaration or None)
-        # The controller drops the steps that are past by their time; none is left out blindly.
-        self._decoder.declaration = dataclasses.replace(self._decoder.declaration, drop_first=0)
+        config = self.config
+        torch.set_num_threads(config.threads)
+        self._embodiment = load_embodiment(config.robot)
+        path = decoder_path(
+            self._embodiment, config.checkpoint, config.decoder, config.declaration
+        )
+        self._decoder = load_decoder(
+            path, self._embodiment, config.declaration, allow_untrained=config.allow_untrained
+        )
         self._declaration = self._decoder.declaration
-        self._check_fit(path)
+        if config.temporal_ensembling and self._declaration.relative:
+            raise ConfigError(
+                f'{path}: increments from the measured robot cannot be averaged over plans; set '
+                'temporal_ensembling to false'
+            )
         self._ensembler = TemporalEnsembler(self._declaration.horizon)
         self._publisher = self.create_lifecycle_publisher(ActionChunkMsg, 'action_chunk', PLAN)
         self._heartbeat = Heartbeat(self, 'decoder', self._judge, self.config.heartbeat_priority)
@@ -144,43 +150,6 @@ class DecoderNode(SuiteNode):
         self._report()
         self._configured = False
         del self._decoder
-
-    def _decoder_path(self) -> Path:
-        if self.config.decoder:
-            return checkpoint_path(self.config.decoder)
-        checkpoint = ensure_checkpoint(self.config.checkpoint)
-        own = checkpoint / 'decoders' / self._embodiment.name
-        if own.is_dir():
-            return own
-        if (checkpoint / 'action_decoder.pt').is_file() and self.config.declaration:
-            return checkpoint / 'action_decoder.pt'
-        folder = checkpoint / 'decoders'
-        made = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-        raise ConfigError(
-            f'{checkpoint} has no decoder for robot {self._embodiment.name!r} '
-            f'(it has {", ".join(made) or "none"}); give decoder:=, or declaration:= for the '
-            'action_decoder.pt of a released checkpoint'
-        )
-
-    def _check_fit(self, path: Path) -> None:
-        declared = self._declaration
-        if not (declared.trained or self.config.allow_untrained):
-            raise ConfigError(
-                f'{path}: the decoder is untrained and must not move a real robot; give decoder:= '
-                'or checkpoint:= with trained weights, or sim:=true to watch it'
-            )
-        if declared.robot not in ('', self._embodiment.name):
-            raise ConfigError(
-                f'{path}: the decoder was made for robot {declared.robot!r}, not '
-                f'{self._embodiment.name!r}; its motions would mean something else'
-            )
-        names = self._embodiment.action_names(declared.action_space)
-        if tuple(declared.names) != names:
-            raise ConfigError(
-                f'{path}: the decoder moves {", ".join(declared.names)} but robot '
-                f'{self._embodiment.name!r} in {declared.action_space} has {", ".join(names)}; '
-                'choose a decoder made for this robot'
-            )
 
     def _on_latent_action(self, msg: LatentActionMsg) -> None:
         if not self.is_active:
@@ -230,10 +199,11 @@ class DecoderNode(SuiteNode):
         return HEALTHY if self._last is not None else Fault('', 'waiting for a latent action')
 
     def _decode(self, latent: LatentAction) -> ActionChunk:
-        data = self._decoder.predict(latent, self._proprioception(latent.stamp))
+        body = self._proprioception(latent.stamp)
+        data = self._decoder.predict(latent, body)
         if self.config.temporal_ensembling:
             data = self._ensembled(latent, data)
-        data = self._decoder.to_robot_units(data)
+        data = self._decoder.to_robot_units(data, body)
         if not np.isfinite(data).all():
             raise ActionError(
                 'the decoded chunk is not finite; look at dataset_statistics.json and the '
@@ -269,15 +239,14 @@ class DecoderNode(SuiteNode):
     def _proprioception(self, stamp: float) -> np.ndarray | None:
         if self._source is None:
             return None
-        near = min(self._states, key=lambda s: abs(s.stamp - stamp), default=None)
-        if near is None or abs(near.stamp - stamp) > self.config.max_state_age_s:
+        near = nearest_state(self._states, stamp, self.config.max_state_age_s)
+        if near is None:
             why = 'is the driver alive?' if not self._source.problem else self._source.problem[1]
             raise ObservationError(
                 'this head needs proprioception and no joint state lies within '
                 f'{self.config.max_state_age_s} s of the observation; {why}'
             )
-        opening = [] if near.opening is None else [near.opening]
-        return np.concatenate([near.axes, opening])
+        return proprioception(near)
 
     def _report(self) -> None:
         if not self._configured:

@@ -13,12 +13,12 @@ from std_msgs.msg import Float64MultiArray
 from std_msgs.msg import String
 from univla_core.embodiment import Embodiment
 from univla_core.errors import ConfigError
+from univla_core.robot_state import state_gripper_joint
+from univla_core.robot_state import state_joint_names
 from univla_sim.servo import JointTrajectoryInterpolator
 from univla_sim.world import World
 
 from univla_ros.drivers.driver import driver_topic
-from univla_ros.drivers.driver import state_gripper_joint
-from univla_ros.drivers.driver import state_joint_names
 from univla_ros.sim_drivers.sim_driver import SimDriver
 
 

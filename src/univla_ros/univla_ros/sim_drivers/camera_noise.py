@@ -30,6 +30,11 @@ class CameraNoise:
         self._tile = levels.astype(np.int8).view(np.uint8)
         self._place = (-1, -1)
 
+    def restart(self, seed: int) -> None:
+        """Choose the windows anew, by another seed; the tile stays."""
+        self._rng = np.random.default_rng(seed)
+        self._place = (-1, -1)
+
     def add(self, picture: np.ndarray) -> np.ndarray:
         """A noisy copy of an RGB picture, uint8, (height, width, 3)."""
         if not self._most:

@@ -6,18 +6,18 @@ import math
 
 import numpy as np
 from control_msgs.action import GripperCommand
-from rclpy.action import ActionServer
 from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 from univla_core.embodiment import Embodiment
 from univla_core.errors import UnivlaError
+from univla_core.robot_state import state_joint_names
 from univla_sim.servo import JointTrajectoryInterpolator
 from univla_sim.world import World
 
+from univla_ros.actions import open_action_server
 from univla_ros.drivers.driver import driver_topic
-from univla_ros.drivers.driver import state_joint_names
 from univla_ros.sim_drivers.sim_driver import BEST_EFFORT
 from univla_ros.sim_drivers.sim_driver import SimDriver
 
@@ -36,11 +36,8 @@ class SimRos2Control(SimDriver):
         node.create_subscription(
             JointTrajectory, driver_topic(embodiment, 'arm_topic'), self._on_trajectory, 10
         )
-        self._action = ActionServer(
-            node,
-            GripperCommand,
-            driver_topic(embodiment, 'gripper_action'),
-            self._on_gripper,
+        self._action = open_action_server(
+            node, GripperCommand, driver_topic(embodiment, 'gripper_action'), self._on_gripper
         )
 
     def restart(self) -> None:

@@ -1,0 +1,1 @@
+"""Recorded episodes: rosbag2 folders, read on the clock of the policy."""
