@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from univla_core.errors import ConfigError
 from univla_core.errors import UnivlaError
 
 from univla_ros.bench.cli import bench
+from univla_ros.collect.cli import collect
+from univla_ros.evaluation.cli import evaluate
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +24,8 @@ app = typer.Typer(
 )
 
 app.add_typer(bench, name='bench')
+app.command('collect')(collect)
+app.command('eval')(evaluate)
 
 
 @app.command()
@@ -156,9 +162,33 @@ def conformance(
     raise typer.Exit(run_conformance(path, json))
 
 
+def add_installed_commands(to: typer.Typer) -> None:
+    """Add what other packages offer as entry points of the group `univla.commands`.
+
+    Those packages may import ours or heavier ones, so ours cannot import them.
+    """
+    points = {point.name: point for point in entry_points(group='univla.commands')}
+    for name, point in points.items():
+        to.add_typer(point.load(), name=name)
+    if 'train' not in points:
+        to.command('train', context_settings=_ANY)(_no_training)
+
+
+_ANY = {'allow_extra_args': True, 'ignore_unknown_options': True}
+
+
+def _no_training() -> None:
+    """Train policies and decoders (package univla_training, not installed here)."""
+    raise ConfigError(
+        'the package univla_training is not installed here; build the workspace with it: '
+        '`./univla setup`, or `colcon build` with src/univla_training'
+    )
+
+
 def main() -> None:
     """Run the command line; errors of the suite become one readable sentence."""
     try:
+        add_installed_commands(app)
         app()
     except UnivlaError as error:
         Console(stderr=True).print(f'univla: {error}', style='red', highlight=False, markup=False)

@@ -1,0 +1,1 @@
+"""Demonstrations by scripted experts, recorded as the running graph would be."""

@@ -1,0 +1,1 @@
+"""Success rates of policies in simulation, with confidence intervals: `univla eval`."""
