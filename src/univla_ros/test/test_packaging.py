@@ -29,11 +29,17 @@ ALLOWED = {
     'univla_decoders': {'numpy', 'yaml', 'torch', 'safetensors', 'univla_core'},
     'univla_control': {'numpy', 'yaml', 'ruckig', 'univla_core'},
     'univla_sim': {'numpy', 'yaml', 'mujoco', 'univla_core'},
+    'univla_data': {'numpy', 'cv2', 'rosbags', 'univla_core'},
+    'univla_training': {
+        *('numpy', 'yaml', 'matplotlib', 'rich', 'typer', 'accelerate', *TORCH),
+        *('univla_core', 'univla_data', 'univla_decoders', 'univla_models', 'univla_sim'),
+    },
     'univla_ros': {
         *('numpy', 'yaml', 'cv2', 'PIL', 'av', 'matplotlib', 'typer', 'click', 'rich', 'torch'),
         *('rclpy', 'rpyutils', 'ament_index_python', 'launch', 'launch_ros', 'rosbag2_py'),
         *('cv_bridge', 'tf2_ros'),
-        *('univla_core', 'univla_models', 'univla_decoders', 'univla_control', 'univla_sim'),
+        *('univla_core', 'univla_models', 'univla_decoders', 'univla_control', 'univla_data'),
+        'univla_sim',
         *MESSAGES,
     },
 }

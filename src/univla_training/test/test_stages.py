@@ -1,0 +1,240 @@
+"""All stages on pictures of noise and two tiny networks: what they leave fits what deploys."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from univla_core.embodiment import load_embodiment
+from univla_core.errors import TrainingError
+from univla_decoders.decoder import RobotDecoder
+from univla_decoders.increments import added_up
+from univla_models.univla import UnivlaOptions
+from univla_models.univla import UnivlaPolicy
+from univla_training.cloning import train_clone
+from univla_training.cloning_task import QUERIES
+from univla_training.codes import CodeKeeper
+from univla_training.codes import entropy_bits
+from univla_training.codes import k_means
+from univla_training.decoder_training import train_decoder
+from univla_training.demonstrations import demonstrations
+from univla_training.frame_store import EpisodeRow
+from univla_training.frame_store import FrameStore
+from univla_training.lam_training import labels
+from univla_training.lam_training import train_lam
+from univla_training.planning import plan_batch
+from univla_training.pointing import PointingPictures
+from univla_training.pointing import label_side
+from univla_training.pointing_task import GRID
+from univla_training.pointing_task import soft_cells
+from univla_training.policy_training import train_policy
+from univla_training.policy_training import trained_policy
+from univla_training.pretraining import own_prompts
+from univla_training.recipe import recipe_from_mapping
+from univla_training.run import TrainingRun
+
+from univla_training import pretraining
+
+ROBOT = 'widowx'
+SIDE = 28
+FAST = {'steps': 3, 'batch_size': 4, 'save_every_s': 1000.0}
+RECIPE = {
+    'network': {
+        'image_side': SIDE,
+        'lam_image_side': SIDE,
+        'dino': {'dim': 16, 'depth': 2, 'heads': 2},
+        'siglip': {'dim': 16, 'depth': 2, 'heads': 2},
+        'llama': {'hidden': 16, 'mlp': 32, 'layers': 1, 'heads': 2},
+        'lam': {
+            'model_dim': 16,
+            'latent_dim': 8,
+            'encoder_blocks': 1,
+            'decoder_blocks': 1,
+            'heads': 2,
+        },
+        'text': {'dim': 16, 'layers': 1, 'heads': 2},
+        'head': {'embed_dim': 16, 'blocks': 1, 'heads': 2},
+    },
+    'data': {'robots': [ROBOT], 'validation_share': 0.25},
+    **dict.fromkeys(('pretraining', 'lam1', 'lam2', 'policy', 'decoder', 'cloning'), FAST),
+}
+
+
+def noisy_store(episodes=4, frames=6):
+    """Episodes whose commands lead the measured joints by one hundredth of a radian."""
+    embodiment = load_embodiment(ROBOT)
+    rng = np.random.default_rng(0)
+    count = episodes * frames
+    rows = [
+        EpisodeRow(
+            key=str(number),
+            path=f'episode_{number}',
+            robot=ROBOT,
+            task='reach',
+            instruction='reach the red cube' if number % 2 else 'put the blue cube on the plate',
+            seed=number,
+            success=True,
+            start=frames * number,
+            stop=frames * (number + 1),
+            axes=6,
+            gripper=True,
+            spaces=embodiment.action_spaces,
+            camera=(48, 64),
+        )
+        for number in range(episodes)
+    ]
+    positions = np.full((count, 8), np.nan, dtype=np.float32)
+    positions[:, :6] = embodiment.postures['ready'] + rng.normal(scale=0.05, size=(count, 6))
+    lead = positions[:, None, :6] + 0.01 * np.arange(1, 5)[None, :, None]  # (count, 4, 6)
+    actions = np.zeros((count, 4, 8), dtype=np.float32)
+    actions[..., :6], actions[..., 6] = lead, 1.0
+    poses = np.zeros_like(actions)
+    for place in np.ndindex(count, 4):
+        start = np.zeros((1, 7))
+        poses[place][:7] = added_up(start, lead[place].astype(float), 'eef_pose', embodiment)[0]
+    arrays = {
+        'pictures': rng.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8),
+        'positions': positions,
+        'opening': np.full(count, 0.5, dtype=np.float32),
+        'clean': np.ones(count, dtype=bool),
+        'actions/joint_position': actions,
+        'actions/eef_pose': poses,
+    }
+    return FrameStore(rows, arrays)
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """A run that has gone through every stage."""
+    folder = tmp_path_factory.mktemp('run')
+    run = TrainingRun(recipe=recipe_from_mapping(RECIPE, 'test'), out=folder / 'out')
+    run.__dict__['store'] = noisy_store()
+    rng = np.random.default_rng(1)
+    pictures = PointingPictures(
+        pictures=rng.integers(0, 256, (6, SIDE, SIDE, 3), dtype=np.uint8),
+        labels=rng.integers(0, 7, (6, label_side(SIDE), label_side(SIDE)), dtype=np.uint8),
+        places=rng.uniform(0.0, 1.0, (6, 5, 2)).astype(np.float32),
+        base=np.zeros(6, dtype=bool),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretraining, 'draw_all', lambda *_: pictures)
+        pretraining.pretrain(run)
+    train_lam(run, 1)
+    train_lam(run, 2)
+    train_policy(run)
+    return run
+
+
+def test_every_frame_gets_a_word_of_four_codes(run):
+    codes = labels(run)
+    assert codes.shape == (24, 4) and codes.max() < 16
+    assert run.result('lam2')['distinct_words'] >= 1
+
+
+def test_the_checkpoint_plans_as_training_planned(run):
+    """Written, loaded by the deployed loader: same codes and states for picture and words."""
+    policy = UnivlaPolicy.from_pretrained(
+        run.out / 'checkpoint', device='cpu', options=UnivlaOptions(preprocessing='auto')
+    )
+    assert policy.trained and policy.options.preprocessing == 'plain'
+    picture, words = run.store.pictures[3], 'reach the red cube'
+    deployed = policy.plan(picture, words)
+    prompts = own_prompts()
+    from univla_training.pixels import policy_pixels
+
+    codes, states = plan_batch(
+        trained_policy(run),
+        policy_pixels(picture[None]),
+        prompts.batch([words]).ids,
+        prompts.action_ids,
+    )
+    assert deployed.codes.tolist() == codes[0].tolist()
+    np.testing.assert_allclose(deployed.latent, states.latent[0], atol=1e-4)
+    np.testing.assert_allclose(deployed.visual, states.visual[0], atol=1e-4)
+
+
+@pytest.mark.parametrize('space', ['eef_pose', 'joint_position'])
+def test_a_decoder_fits_its_checkpoint_and_leads_from_the_measured_robot(run, space):
+    folder = train_decoder(run, ROBOT, space)
+    decoder = RobotDecoder.load(folder)
+    assert decoder.declaration.relative and decoder.declaration.action_space == space
+    policy = UnivlaPolicy.from_pretrained(run.out / 'checkpoint', device='cpu')
+    decoder.check_codebook(policy.codebook)
+    ready = load_embodiment(ROBOT).postures['ready']
+    plan = policy.plan(run.store.pictures[0], 'reach the red cube')
+    here, there = (decoder.decode(plan, np.append(q, 0.5)) for q in (ready, ready + 0.3))
+    assert here.shape == (4, 7)
+    assert not np.allclose(here[:, :6], there[:, :6], atol=0.01)
+
+
+def test_labels_are_increments_from_the_measured_joints(run):
+    """Commands lead by 0.01 rad a row, so every row adds 0.01 rad."""
+    shown = demonstrations(run.store, ROBOT, 'joint_position')
+    action = shown.statistics['action']
+    np.testing.assert_allclose(action['mean'][:6], 0.01, atol=1e-5)
+    assert action['mask'][-1] is False and action['q99'][0] - action['q01'][0] > 0.03
+    assert np.abs(shown.chunks[..., :6]).max() <= 1.0
+
+
+def test_cloning_leaves_a_checkpoint_whose_codes_are_queries(run):
+    folder = train_clone(run)
+    policy = UnivlaPolicy.from_pretrained(folder, device='cpu')
+    plan = policy.plan(run.store.pictures[0], 'reach the red cube', codes=QUERIES)
+    decoder = RobotDecoder.load(folder / 'decoders' / ROBOT)
+    decoder.check_codebook(policy.codebook)
+    ready = load_embodiment(ROBOT).postures['ready']
+    assert np.isfinite(decoder.decode(plan, np.append(ready, 0.5))).all()
+
+
+def test_a_stage_names_the_one_that_must_come_first(tmp_path):
+    run = TrainingRun(recipe=recipe_from_mapping(RECIPE, 'test'), out=tmp_path)
+    run.__dict__['store'] = noisy_store()
+    with pytest.raises(TrainingError, match='train pretrain'):
+        train_lam(run, 2)
+
+
+def test_a_finished_stage_is_left_alone(run):
+    before = (run.folder('policy') / 'result.json').stat().st_mtime_ns
+    train_policy(dataclasses.replace(run, seed=run.seed))
+    assert (run.folder('policy') / 'result.json').stat().st_mtime_ns == before
+
+
+# Pieces.
+
+
+def test_a_place_is_a_bump_of_cells_around_it_and_nowhere_has_its_own():
+    """Column 0.5, row 0.25 of 16 x 16 cells: cell (row 4, column 8)."""
+    goal, cells = soft_cells(torch.tensor([[0.5, 0.25], [float('nan'), 0.0]]))
+    torch.testing.assert_close(goal.sum(-1), torch.ones(2))
+    assert cells.tolist() == [4 * GRID + 8, GRID * GRID]
+    assert goal[0].argmax() in (3 * GRID + 7, 3 * GRID + 8, 4 * GRID + 7, 4 * GRID + 8)
+    assert goal[1, -1] == 1.0
+
+
+def test_dead_codes_wake_where_vectors_are():
+    from univla_models.lam_blocks import VectorQuantizer
+
+    torch.manual_seed(0)
+    quantizer = VectorQuantizer(4, 2)
+    with torch.no_grad():
+        quantizer.codebook.weight[:] = 100.0  # all codes far away, on one spot
+    keeper = CodeKeeper(quantizer, seed=0, starts=(), every=10)
+    vectors = torch.randn(64, 2)
+    for step in range(1, 501):
+        indices = quantizer(vectors)[1]
+        keeper.look(step, vectors, indices)
+    assert torch.cdist(quantizer.codebook.weight, vectors).amin(dim=1).max() < 1.0
+    assert keeper.bits > 1.0
+
+
+def test_k_means_finds_separate_clusters():
+    rng = np.random.default_rng(0)
+    centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    vectors = centres.repeat_interleave(20, dim=0) + 0.1 * torch.randn(60, 2)
+    found = k_means(vectors, 3, rng)
+    assert torch.cdist(centres, found).amin(dim=1).max() < 0.2
+
+
+def test_entropy_of_even_use_is_its_logarithm():
+    assert entropy_bits(np.ones(16)) == pytest.approx(4.0)
+    assert entropy_bits(np.array([1.0, 0.0])) == 0.0

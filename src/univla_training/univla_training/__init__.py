@@ -1,0 +1,1 @@
+"""Training of latent action models, policies and decoders."""

@@ -1,0 +1,150 @@
+"""Train one robot's decoder head on what a frozen policy plans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from univla_decoders.heads import DecoderHead
+from univla_models.univla_network import UnivlaNetwork
+
+from univla_training.frame_store import FrameStore
+from univla_training.pixels import policy_pixels
+from univla_training.planning import plan_batch
+from univla_training.prompting import Prompts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plans:
+    """What the policy plans on every frame of a robot.
+
+    Attributes:
+        latent: Float16, (frames, 4, dim).
+        visual: Float16, (frames, patches, dim).
+        codes: Uint8, (frames, 4).
+    """
+
+    latent: np.ndarray
+    visual: np.ndarray
+    codes: np.ndarray
+
+
+def plan_frames(
+    network: UnivlaNetwork,
+    prompts: Prompts,
+    store: FrameStore,
+    rows: np.ndarray,
+    *,
+    batch: int = 64,
+    progress: Callable[[int], None] | None = None,
+) -> Plans:
+    """Let the policy plan on frames, exactly as it does when it runs.
+
+    Args:
+        network: The frozen policy.
+        prompts: Its tokenizer.
+        store: The data set.
+        rows: Frames.
+        batch: Frames at a time.
+        progress: Told how many were planned.
+    """
+    network.eval()
+    dim, patches = network.config.hidden_dim, network.config.num_patches
+    latent = np.empty((len(rows), 4, dim), dtype=np.float16)
+    visual = np.empty((len(rows), patches, dim), dtype=np.float16)
+    codes = np.empty((len(rows), 4), dtype=np.uint8)
+    words = store.instructions(rows)
+    for group in prompts.by_length(words):
+        for start in range(0, len(group), batch):
+            part = group[start : start + batch]
+            text = prompts.batch([words[number] for number in part])
+            pixels = policy_pixels(store.pictures[rows[part]])
+            chosen, states = plan_batch(network, pixels, text.ids, prompts.action_ids)
+            latent[part] = states.latent.float().numpy()
+            visual[part] = states.visual.float().numpy()
+            codes[part] = chosen.numpy()
+            if progress is not None:
+                progress(len(part))
+    return Plans(latent=latent, visual=visual, codes=codes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderBatch:
+    """Plans, proprioception (batch, p) and normalised chunks (batch, horizon, dim)."""
+
+    latent: Tensor
+    visual: Tensor
+    body: Tensor | None
+    chunk: Tensor
+
+
+class DecoderTask:
+    """L1 between the head's chunk and the recorded one.
+
+    Args:
+        head: The decoder head.
+        plans: What the policy plans on each frame.
+        chunks: Normalised chunks, (frames, horizon, dim).
+        body: Normalised proprioception, (frames, p), or None.
+        shares: Probability with which each frame is drawn, (frames,).
+        body_noise: Spread of noise on the proprioception, in normalised units.
+    """
+
+    def __init__(
+        self,
+        head: DecoderHead,
+        plans: Plans,
+        chunks: np.ndarray,
+        body: np.ndarray | None,
+        shares: np.ndarray,
+        *,
+        body_noise: float = 0.0,
+    ) -> None:
+        self.head, self._plans = head, plans
+        self._chunks, self._body = chunks, body
+        self._cumulative = np.cumsum(shares / shares.sum())
+        self._noise = body_noise
+
+    def draw(self, rng: np.random.Generator, count: int) -> DecoderBatch:
+        """A random batch."""
+        rows = np.searchsorted(self._cumulative, rng.random(count))
+        rows = np.minimum(rows, len(self._cumulative) - 1)
+        return self.batch(rows, rng)
+
+    def batch(self, rows: np.ndarray, rng: np.random.Generator | None = None) -> DecoderBatch:
+        """The batch of given frames; `rng` adds the noise."""
+        body = None
+        if self._body is not None:
+            values = self._body[rows]
+            if rng is not None and self._noise:
+                values = values + rng.normal(0.0, self._noise, values.shape)
+            body = torch.from_numpy(values.astype(np.float32))
+        return DecoderBatch(
+            latent=torch.from_numpy(self._plans.latent[rows].astype(np.float32)),
+            visual=torch.from_numpy(self._plans.visual[rows].astype(np.float32)),
+            body=body,
+            chunk=torch.from_numpy(self._chunks[rows].astype(np.float32)),
+        )
+
+    def loss(self, batch: DecoderBatch) -> tuple[Tensor, dict[str, float]]:
+        """Mean absolute error in normalised units."""
+        chunk = self.head(batch.latent, batch.visual, batch.body)
+        gap = (chunk - batch.chunk).abs()
+        return gap.mean(), {
+            'first': float(gap[:, 0].mean().detach()),
+            'gripper': float(gap[..., -1].mean().detach()),
+        }
+
+    @torch.inference_mode()
+    def check(self, rows: np.ndarray) -> float:
+        """Mean absolute error on given frames."""
+        self.head.eval()
+        losses = [
+            float(self.loss(self.batch(part))[0])
+            for part in np.array_split(rows, -(-len(rows) // 128))
+        ]
+        self.head.train()
+        return float(np.mean(losses))

@@ -1,0 +1,128 @@
+"""Write trained networks in the released layout, for the loader that the nodes use."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor
+from torch import nn
+from univla_decoders.declaration import DecoderDeclaration
+from univla_decoders.heads import DecoderHead
+from univla_models.codebook import codebook_hash
+from univla_models.prompts import PromptTokenizer
+from univla_models.prompts import action_token
+from univla_models.release import GENERATION
+from univla_models.release import processor_document
+from univla_models.synthetic_tokenizer import write_tokenizer
+from univla_models.univla_network import UnivlaNetwork
+
+from univla_training.networks import policy_document
+from univla_training.recipe import NetworkSizes
+
+#: Prompt and picture as the tiny recipe trains them: nothing but the image processor, no history.
+PREPROCESSING = 'plain'
+
+
+def write_policy(
+    folder: Path,
+    network: UnivlaNetwork,
+    sizes: NetworkSizes,
+    *,
+    recipe: str,
+    norm_stats: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> str:
+    """Write the policy's folder, whole or not at all; decoders in it stay.
+
+    Args:
+        folder: Where; a policy there is replaced.
+        network: The trained network.
+        sizes: Its sizes.
+        recipe: `latent`, or `bc` for direct cloning, whose codes are fixed queries.
+        norm_stats: As `dataset_statistics.json` holds it.
+        provenance: Data, recipe and seed, for `config.json`.
+
+    Returns:
+        Hash of the code vocabulary.
+    """
+    unfinished = folder.with_name(f'.{folder.name}.part')
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    config = policy_document(
+        sizes,
+        trained=True,
+        norm_stats=norm_stats or {},
+        preprocessing=PREPROCESSING,
+        recipe=recipe,
+        provenance=dict(provenance or {}),
+    )
+    tensors = weights_to_save(network)
+    save_weights(tensors, unfinished / 'model.safetensors')
+    write_tokenizer(unfinished / 'tokenizer.json')
+    for name, content in {
+        'config.json': config,
+        'generation_config.json': GENERATION,
+        'preprocessor_config.json': processor_document(sizes.image_side),
+        'dataset_statistics.json': dict(norm_stats or {}),
+    }.items():
+        (unfinished / name).write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+    if (folder / 'decoders').is_dir():
+        shutil.copytree(folder / 'decoders', unfinished / 'decoders')
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+    return codebook_of(tensors, folder)
+
+
+def codebook_of(tensors: Mapping[str, Tensor], folder: Path) -> str:
+    """Hash of the code vocabulary, as the loader computes it."""
+    tokenizer = PromptTokenizer.from_file(folder / 'tokenizer.json')
+    ids = tokenizer.action_ids
+    table = tensors['language_model.model.embed_tokens.weight']
+    names = [action_token(code) for code in range(len(ids))]
+    return codebook_hash(ids, names, table[torch.as_tensor(ids)].float().numpy())
+
+
+def write_decoder(
+    folder: Path,
+    head: DecoderHead,
+    declaration: DecoderDeclaration,
+    statistics: Mapping[str, Any],
+) -> None:
+    """Write `action_decoder.safetensors`, `decoder.yaml` and `dataset_statistics.json`."""
+    unfinished = folder.with_name(f'.{folder.name}.part')
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    declaration.check(str(folder))
+    save_weights(weights_to_save(head), unfinished / 'action_decoder.safetensors')
+    content = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(declaration).items()
+        if value != ()
+    }
+    (unfinished / 'decoder.yaml').write_text(yaml.safe_dump(content, sort_keys=False))
+    text = json.dumps({declaration.unnorm_key: dict(statistics)}, indent=1) + '\n'
+    (unfinished / 'dataset_statistics.json').write_text(text, encoding='utf-8')
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+
+
+def weights_to_save(module: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a module in bfloat16, as released checkpoints hold them."""
+    return {
+        name: value.detach().to(torch.bfloat16).contiguous()
+        for name, value in module.state_dict().items()
+    }
+
+
+def save_weights(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write safetensors that everybody may read."""
+    save_file(tensors, path, metadata={'format': 'pt'})
+    path.chmod(0o644)  # the library keeps its files private

@@ -1,0 +1,158 @@
+"""Networks with fresh weights, in the sizes of a recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch import nn
+from univla_decoders.heads import HEADS
+from univla_decoders.heads import DecoderHead
+from univla_decoders.heads import HeadConfig
+from univla_decoders.map_block import MapBlockConfig
+from univla_models.lam import LatentActionModel
+from univla_models.lam_config import LamConfig
+from univla_models.lam_config import TextSizes
+from univla_models.llama import restore_buffers
+from univla_models.release import config_document
+from univla_models.univla_network import UnivlaConfig
+from univla_models.univla_network import UnivlaNetwork
+from univla_models.vision import VisionTransformer
+
+from univla_training.recipe import NetworkSizes
+
+#: Spread of fresh token embeddings and of vision transformers' positions.
+EMBEDDING_SPREAD = 0.5
+
+
+def policy_document(sizes: NetworkSizes, **more: Any) -> dict[str, Any]:
+    """Content of `config.json` for the policy of these sizes; `more` as `config_document`."""
+    vision = [
+        {'embed_dim': vit.dim, 'depth': vit.depth, 'num_heads': vit.heads}
+        for vit in (sizes.dino, sizes.siglip)
+    ]
+    text = {
+        'hidden_size': sizes.llama.hidden,
+        'intermediate_size': sizes.llama.mlp,
+        'num_hidden_layers': sizes.llama.layers,
+        'num_attention_heads': sizes.llama.heads,
+        'tie_word_embeddings': sizes.llama.tied,
+    }
+    return config_document(vision, text, image_size=sizes.image_side, **more)
+
+
+def fresh_policy(sizes: NetworkSizes) -> UnivlaNetwork:
+    """The policy's network with fresh weights from torch's present random state."""
+    config = UnivlaConfig.from_mapping(policy_document(sizes), 'the recipe')
+    network = UnivlaNetwork(config)
+    network.language_model.to_empty(device='cpu')
+    restore_buffers(network.language_model, torch.device('cpu'))
+    _initialize_llama(network.language_model.model, sizes.llama.layers)
+    if not config.llama['tie_word_embeddings']:
+        nn.init.normal_(network.language_model.lm_head.weight, std=sizes.llama.hidden**-0.5)
+    for part in ('featurizer', 'fused_featurizer'):
+        initialize_vit(getattr(network.vision_backbone, part))
+    return network
+
+
+def _initialize_llama(model: nn.Module, layers: int) -> None:
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 1:
+            nn.init.ones_(parameter)
+        elif 'embed_tokens' in name:
+            nn.init.normal_(parameter, std=EMBEDDING_SPREAD)
+        else:
+            spread = parameter.shape[1] ** -0.5
+            if 'o_proj' in name or 'down_proj' in name:  # branches that add up over the layers
+                spread *= (2.0 * layers) ** -0.5
+            nn.init.normal_(parameter, std=spread)
+
+
+def initialize_vit(vit: VisionTransformer) -> None:
+    """Fresh positions: sines over the rows and columns of the patches, as a learned table."""
+    dim = vit.config.dim
+    table = EMBEDDING_SPREAD * sine_positions(vit.config.stored_grid, dim)
+    with torch.no_grad():
+        rows = table if not vit.config.class_position else torch.cat([torch.zeros(1, dim), table])
+        vit.pos_embed.copy_(rows[None])
+        for token in (vit.cls_token, vit.reg_token):
+            if token is not None:
+                nn.init.normal_(token, std=0.02)
+
+
+def sine_positions(side: int, dim: int) -> Tensor:
+    """Sines and cosines of row and column at several wavelengths, shape (side², dim)."""
+    quarter = -(-dim // 4)
+    place = torch.arange(side).float()[:, None]
+    angle = place * torch.pow(float(max(side, 2)) * 2.0, -torch.arange(quarter).float() / quarter)
+    waves = torch.cat([angle.sin(), angle.cos()], dim=1)  # (side, 2 · quarter)
+    rows = waves[:, None].expand(side, side, -1)
+    columns = waves[None].expand(side, side, -1)
+    return torch.cat([rows, columns], dim=2).reshape(side * side, -1)[:, :dim]
+
+
+def lam_config(sizes: NetworkSizes, stage: int) -> LamConfig:
+    """Sizes of the latent action model of a stage."""
+    lam = sizes.lam
+    return LamConfig(
+        stage=stage,
+        model_dim=lam.model_dim,
+        latent_dim=lam.latent_dim,
+        num_codes=lam.num_codes,
+        num_uncontrolled_codes=lam.num_codes,
+        encoder_blocks=lam.encoder_blocks,
+        decoder_blocks=lam.decoder_blocks,
+        num_heads=lam.heads,
+        dino_dim=sizes.dino.dim,
+        dino_depth=sizes.dino.depth - 1,  # as many blocks as the policy's own DINOv2 runs
+        dino_heads=sizes.dino.heads,
+        dino_image_size=sizes.image_side,
+        normalize_latent=True,
+        text=TextSizes(
+            d_model=sizes.text.dim,
+            d_kv=sizes.text.dim // sizes.text.heads,
+            d_ff=4 * sizes.text.dim,
+            num_layers=sizes.text.layers,
+            num_heads=sizes.text.heads,
+        ),
+    )
+
+
+def fresh_lam(sizes: NetworkSizes, stage: int, seen: UnivlaNetwork) -> LatentActionModel:
+    """A latent action model with fresh weights that looks through the policy's DINOv2.
+
+    Its frozen feature extractor has the hub's layout: a position for the class token, and a final
+    norm, here without gain.
+    """
+    model = LatentActionModel(lam_config(sizes, stage))
+    state = dict(seen.vision_backbone.featurizer.state_dict())
+    rows = state['pos_embed']
+    state['pos_embed'] = torch.cat([torch.zeros_like(rows[:, :1]), rows], dim=1)
+    width = torch.ones(sizes.dino.dim)
+    state |= {'norm.weight': width, 'norm.bias': torch.zeros_like(width)}
+    model.dino_encoder.load_state_dict(state)
+    model.dino_encoder.requires_grad_(False)
+    return model
+
+
+def fresh_head(
+    sizes: NetworkSizes, kind: str, horizon: int, action_dim: int, proprioception_dim: int
+) -> DecoderHead:
+    """A decoder head with fresh weights."""
+    embed = sizes.head.embed_dim
+    pool = MapBlockConfig(
+        input_dim=sizes.llama.hidden,
+        embed_dim=embed,
+        num_heads=sizes.head.heads,
+        num_latents=sizes.head.blocks if kind == 'query' else 1,
+        hidden_dim=4 * embed,
+    )
+    config = HeadConfig(
+        kind=kind,
+        horizon=horizon,
+        action_dim=action_dim,
+        pool=pool,
+        proprioception_dim=proprioception_dim,
+    )
+    return HEADS[kind](config)

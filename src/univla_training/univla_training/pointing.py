@@ -1,0 +1,169 @@
+"""Pictures of random scenes that say what stands where: the small stand-in for VLM pretraining.
+
+Released policies start from a vision-language model that has seen the world. Nothing of that kind
+is small enough to train here in minutes, so the tiny recipe shows its network random scenes and
+asks where things are. This uses the simulator's object positions, no action and no demonstration;
+its scenes are apart from those of evaluation, and every baseline gets the same start.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from univla_core.embodiment import load_embodiment
+from univla_models.image_processor import ImageProcessor
+from univla_models.release import processor_document
+
+#: What a place of the picture may show.
+KINDS = ('nothing', 'robot', 'gripper', 'red', 'green', 'blue', 'plate')
+#: Cells of the labels along one side of a patch of 14 px.
+CELLS = 7
+#: Size at which labels are drawn, of the camera's 4:3 shape.
+_DRAWN = (160, 120)
+#: First seed; evaluation stays below 100 000, demonstrations begin at 1 000 000.
+FIRST_SEED = 50_000_000
+#: Where a robot stands in these scenes: from the posture `ready` [m], turned (a base) [rad].
+ANYWHERE_M, ABOVE_M, TURN = (0.0, 0.18), (0.0, 0.12), (0.0, 3.1)
+_ARRAYS = ('pictures', 'labels', 'places', 'base')
+#: Things a question may ask for; the last is the robot's own gripper.
+THINGS = ('red', 'green', 'blue', 'plate', 'gripper')
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointingPictures:
+    """Random scenes.
+
+    Attributes:
+        pictures: RGB as the policy resizes them, uint8, (n, side, side, 3).
+        labels: Index into `KINDS` of every cell, uint8, (n, cells, cells).
+        places: Column and row of each of `THINGS` as shares of the picture, NaN where it cannot
+            be seen, float32, (n, 5, 2).
+        base: Whether the robot is a mobile base, (n,).
+    """
+
+    pictures: np.ndarray
+    labels: np.ndarray
+    places: np.ndarray
+    base: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def save(self, path: Path) -> None:
+        """Write everything to one file, whole or not at all."""
+        unfinished = path.with_suffix('.part.npz')
+        np.savez(unfinished, **vars(self))
+        unfinished.rename(path)
+
+    @classmethod
+    def load(cls, path: Path) -> PointingPictures:
+        """Read what `save` wrote."""
+        with np.load(path) as archive:
+            return cls(**{name: archive[name] for name in _ARRAYS})
+
+
+def joined(parts: Sequence[PointingPictures]) -> PointingPictures:
+    """Several sets as one."""
+    return PointingPictures(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    )
+
+
+def label_side(image_side: int) -> int:
+    """Cells of the labels along one side of a picture of so many pixels."""
+    return image_side // 14 * CELLS
+
+
+def draw_pictures(robot: str, count: int, seed: int, side: int) -> PointingPictures:
+    """Draw random scenes of one robot.
+
+    Args:
+        robot: Name in config/robots.
+        count: How many.
+        seed: Decides all of them.
+        side: Side of the policy's picture [px].
+    """
+    from univla_sim.variation import Variation
+    from univla_sim.world import World
+
+    embodiment = load_embodiment(robot)
+    processor = ImageProcessor.from_mapping(processor_document(side), 'the recipe')
+    rng = np.random.default_rng((seed, FIRST_SEED))
+    # Half of the tables hold a plate. Both worlds live to the end: a renderer that is made while
+    # another dies draws garbage.
+    tasks = (None, 'drive') if embodiment.kind == 'base' else (None, 'reach')
+    worlds = [World(embodiment, seed=FIRST_SEED, task=task) for task in tasks]
+    variation = dataclasses.replace(
+        Variation.training(), start_shift_m=ANYWHERE_M, start_height_m=ABOVE_M, start_turn_rad=TURN
+    )
+    pictures = np.empty((count, side, side, 3), dtype=np.uint8)
+    cells = label_side(side)
+    labels = np.empty((count, cells, cells), dtype=np.uint8)
+    places = np.empty((count, len(THINGS), 2), dtype=np.float32)
+    for number in range(count):
+        world = worlds[number % 2]
+        world.reset(FIRST_SEED + int(rng.integers(10_000_000)), variation=variation)
+        pictures[number] = processor.resize(world.render('primary'))
+        kinds = _kinds(world)
+        labels[number] = _cells(kinds, cells)
+        places[number] = _places(kinds)
+    for world in worlds:
+        world.close()
+    base = np.full(count, embodiment.kind == 'base')
+    return PointingPictures(pictures=pictures, labels=labels, places=places, base=base)
+
+
+def draw_all(
+    robots: Sequence[str], count: int, seed: int, side: int, folder: Path, workers: int
+) -> PointingPictures:
+    """Random scenes of several robots, drawn by several processes and kept in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f'pointing_{"_".join(robots)}_{count}_{seed}_{side}.npz'
+    if not path.is_file():
+        share = -(-count // (len(robots) * workers))
+        jobs = [(robot, share, (seed, part)) for robot in robots for part in range(workers)]
+        with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
+            waiting = [
+                pool.submit(draw_pictures, robot, n, hash_seed(key), side)
+                for robot, n, key in jobs
+            ]
+            joined([future.result() for future in waiting]).save(path)
+    return PointingPictures.load(path)
+
+
+def hash_seed(key: tuple[int, int]) -> int:
+    """One seed from two numbers."""
+    return int(np.random.SeedSequence(key).generate_state(1)[0])
+
+
+def _kinds(world: Any) -> np.ndarray:
+    """Index into `KINDS` of every pixel, drawn small; (height, width)."""
+    from univla_sim.ground_truth import SEGMENTS
+
+    names = [name.split('_')[0] for name in SEGMENTS]
+    table = np.array([KINDS.index(name) if name in KINDS else 0 for name in names], dtype=np.uint8)
+    return table[world.render_segmentation('primary', *_DRAWN)]
+
+
+def _cells(kinds: np.ndarray, side: int) -> np.ndarray:
+    rows, columns = (
+        ((np.arange(side) + 0.5) * size / side).astype(int) for size in kinds.shape
+    )
+    return kinds[np.ix_(rows, columns)]
+
+
+def _places(kinds: np.ndarray) -> np.ndarray:
+    found = np.full((len(THINGS), 2), np.nan, dtype=np.float32)
+    for number, thing in enumerate(THINGS):
+        rows, columns = np.nonzero(kinds == KINDS.index(thing))
+        if len(rows) >= 3:
+            height, width = kinds.shape
+            found[number] = ((columns.mean() + 0.5) / width, (rows.mean() + 0.5) / height)
+    return found

@@ -1,0 +1,84 @@
+"""Stage 0: teach fresh networks to see and to point, in place of a pretrained VLM."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from univla_models.prompts import PromptTokenizer
+from univla_models.synthetic_tokenizer import build_tokenizer
+from univla_models.univla_network import UnivlaNetwork
+
+from univla_training.networks import fresh_policy
+from univla_training.pointing import draw_all
+from univla_training.pointing_task import PointingHeads
+from univla_training.pointing_task import PointingTask
+from univla_training.prompting import Prompts
+from univla_training.run import TrainingRun
+from univla_training.weights import load_module
+from univla_training.weights import save_module
+
+WEIGHTS = 'network.safetensors'
+STAGE = 'pretraining'
+
+
+def pretrain(run: TrainingRun) -> None:
+    """Train policy network and pointing heads on random scenes; leave the network's weights.
+
+    Raises:
+        TrainingError: If training fails.
+    """
+    if run.done(STAGE):
+        return
+    folder = run.start(STAGE)
+    recipe, sizes = run.recipe, run.recipe.network
+    settings = run.settings(recipe.pretraining)
+    robots = tuple(recipe.pretraining.robots or recipe.data.robots)
+    run.console.print(f'drawing {recipe.pretraining.scenes} scenes of {", ".join(robots)}')
+    pictures = draw_all(
+        robots,
+        recipe.pretraining.scenes,
+        recipe.pretraining.seed,
+        sizes.image_side,
+        run.cache / 'pointing',
+        run.workers or os.cpu_count() or 1,
+    )
+    run.seed_torch(settings)
+    network = fresh_policy(sizes)
+    heads = PointingHeads(sizes.dino.dim + sizes.siglip.dim, sizes.llama.hidden)
+    network.to(run.device)
+    heads.to(run.device)
+    task = PointingTask(pictures, own_prompts(), network, heads)
+    result = run.fit(STAGE, {'network': network, 'heads': heads}, task.draw, task.loss, settings)
+    save_module(network, folder / WEIGHTS)
+    run.finish(STAGE, {'steps': result.steps, 'seconds': result.seconds, **result.last})
+
+
+def pretrained_policy(run: TrainingRun) -> UnivlaNetwork:
+    """A network with the weights of the pretraining.
+
+    Raises:
+        TrainingError: If that stage is not complete.
+    """
+    network = fresh_policy(run.recipe.network)
+    load_module(network, run.require(STAGE, WEIGHTS))
+    return network.to(run.device)
+
+
+def own_prompts() -> Prompts:
+    """The tokenizer of the checkpoints that we make."""
+    return Prompts(PromptTokenizer(build_tokenizer()))
+
+
+def frozen(network: UnivlaNetwork) -> UnivlaNetwork:
+    """The same network, not to be trained."""
+    network.eval().requires_grad_(False)
+    return network
+
+
+def half_precision(network: UnivlaNetwork) -> UnivlaNetwork:
+    """Round the weights as a written checkpoint holds them: decoders must see those."""
+    with torch.no_grad():
+        for value in network.parameters():
+            value.copy_(value.to(torch.bfloat16).to(value.dtype))
+    return network

@@ -1,0 +1,93 @@
+"""Settings of the data and of each training stage: the sections of a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from univla_core.parameters import parameter
+
+from univla_training.trainer_settings import TrainerSettings
+
+TASKS = ['reach', 'push', 'pick', 'place']
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Which recorded episodes, and how they are cut into samples."""
+
+    robots: list[str] = parameter(
+        ['widowx', 'franka', 'airbot', 'mobile_base'], 'Robots to learn from and to decode for'
+    )
+    tasks: list[str] = parameter(TASKS, 'Tasks of the arms that `train all` collects')
+    base_tasks: list[str] = parameter(['drive'], 'Tasks of a base that `train all` collects')
+    episodes: int = parameter(300, 'Episodes per robot and task that `train all` collects', low=2)
+    camera: str = parameter('primary', 'Camera whose pictures are learned from')
+    rate_hz: float = parameter(5.0, 'Rate of the policy clock [Hz]', low=0.1, high=100.0)
+    horizon: int = parameter(4, 'Rows of an action chunk', low=1, high=64)
+    validation_share: float = parameter(
+        0.03, 'Share of the episodes that nothing learns from', low=0.0, high=0.5
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingSettings(TrainerSettings):
+    """What stands in for a pretrained vision-language model; 0 steps where one is at hand."""
+
+    base: str = parameter('', 'Checkpoint folder of a pretrained policy to start from instead')
+    scenes: int = parameter(6000, 'Rendered scenes to point at', low=1)
+    robots: list[str] = parameter([], 'Robots in the scenes; empty takes those of the data')
+
+
+@dataclass(frozen=True, kw_only=True)
+class LamSettings(TrainerSettings):
+    """One stage of the latent action model."""
+
+    interval: int = parameter(4, 'Frames between the two pictures of a sample', low=1)
+    robots: list[str] = parameter([], 'Robots to learn from; empty takes those of the data')
+    dino: str = parameter('', "File of DINOv2's weights; empty takes the pretraining's")
+    text_encoder: str = parameter('', "Folder of T5's weights; empty trains a small one along")
+    commitment: float = parameter(0.25, 'Weight of the commitment loss', low=0.0)
+    reconstruction: float = parameter(1.0, 'Weight of the reconstruction', low=0.0)
+    change_weight: float = parameter(
+        4.0, 'How much more a patch counts that changed, against an average one', low=0.0
+    )
+    codebook_rate: float = parameter(1.0, "Factor on the codebook's learning rate", low=0.0)
+    restart_every: int = parameter(
+        100, 'Steps after which codes that nobody used start anew; 0 never', low=0
+    )
+    augment: bool = parameter(True, 'Change brightness and tint, alike in both pictures')
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicySettings(TrainerSettings):
+    """Next-token training on the codes of stage 2."""
+
+    robots: list[str] = parameter([], 'Robots to learn from; empty takes those of the data')
+    augment: bool = parameter(True, 'Change brightness and tint of the picture')
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderSettings(TrainerSettings):
+    """The decoder of one robot."""
+
+    head: str = parameter(
+        'query', 'Kind of head', choices=('query', 'manipulation', 'proprioception')
+    )
+    share: float = parameter(1.0, 'Share of the action labels to use', low=0.0, high=1.0)
+    proprioception: bool = parameter(True, 'Give the head joint angles and gripper opening')
+    body_noise: float = parameter(
+        0.02, 'Spread of noise on proprioception, in normalised units', low=0.0
+    )
+    lora_rank: int = parameter(0, 'Rank of LoRA on the policy; 0 freezes the policy', low=0)
+    lora_alpha: float = parameter(16.0, 'Scale of LoRA', low=0.0)
+    code_weight: float = parameter(1.0, 'Weight of the codes beside the actions (LoRA)', low=0.0)
+    augment: bool = parameter(True, 'Change brightness and tint of the picture')
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloningSettings(TrainerSettings):
+    """Direct behaviour cloning: the same networks, no codes."""
+
+    robots: list[str] = parameter([], 'Robots to learn from; empty takes those of the data')
+    share: float = parameter(1.0, 'Share of the action labels to use', low=0.0, high=1.0)
+    augment: bool = parameter(True, 'Change brightness and tint of the picture')

@@ -1,0 +1,130 @@
+"""The stages in their order: what each needs before it, and what is left to do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+
+from univla_core.embodiment import load_embodiment
+from univla_core.errors import TrainingError
+
+from univla_training.card import write_card
+from univla_training.run import TrainingRun
+
+CHECKPOINT = 'checkpoint'
+
+
+def run_pretraining(run: TrainingRun) -> None:
+    """Stage `pretraining`."""
+    from univla_training.pretraining import pretrain
+
+    _stage(run, 'pretraining', lambda: pretrain(run))
+
+
+def run_lam(run: TrainingRun, stage: int) -> None:
+    """Stage `lam1` or `lam2`."""
+    from univla_training.lam_training import train_lam
+
+    _check_robots(run)
+    _stage(run, f'lam{stage}', lambda: train_lam(run, stage))
+
+
+def run_policy(run: TrainingRun) -> None:
+    """Stage `policy`."""
+    from univla_training.policy_training import train_policy
+
+    _check_robots(run)
+    _stage(run, 'policy', lambda: train_policy(run))
+
+
+def run_decoder(run: TrainingRun, robot: str, action_space: str | None, share: float) -> None:
+    """Stage `decoder/<robot>`, in an action space and with a share of the labels.
+
+    Raises:
+        TrainingError: If the robot is unknown, has no episodes, or not in that action space.
+    """
+    from univla_training.decoder_training import default_space
+    from univla_training.decoder_training import train_decoder
+
+    embodiment = load_embodiment(robot)
+    space = action_space or default_space(embodiment)
+    embodiment.action_names(space)  # refuses a space that the robot does not take
+    if len(run.store.require(robot, space).episodes) < 2:
+        raise TrainingError(f'{run.data}: one episode of {robot} is too few; collect more')
+    _stage(run, f'decoder of {robot}', lambda: train_decoder(run, robot, space, share))
+
+
+def run_cloning(run: TrainingRun, share: float) -> None:
+    """Stage `cloning`, with a share of the labels."""
+    from univla_training.cloning import train_clone
+
+    _check_robots(run)
+    _stage(run, 'cloning', lambda: train_clone(run, share))
+
+
+def run_card(run: TrainingRun, results: Path | None = None) -> Path:
+    """Write the model card beside the run's checkpoint.
+
+    Raises:
+        TrainingError: If there is no checkpoint yet.
+    """
+    folder = run.out / CHECKPOINT
+    if not (folder / 'config.json').is_file():
+        raise TrainingError(f'{folder}: no checkpoint yet; run `./univla train policy` first')
+    return write_card(folder, run, title=f'UniVLA, recipe {run.recipe.name}', results=results)
+
+
+def run_all(run: TrainingRun, *, collect: bool = True) -> None:
+    """Every stage in order, from no data to a checkpoint with its card."""
+    started = monotonic()
+    if collect:
+        collect_missing(run)
+    run_pretraining(run)
+    for stage in (1, 2):
+        run_lam(run, stage)
+    run_policy(run)
+    for robot in run.recipe.data.robots:
+        run_decoder(run, robot, None, run.recipe.decoder.share)
+    card = run_card(run)
+    minutes = (monotonic() - started) / 60.0
+    run.console.print(f'{card.parent} is complete after {minutes:.1f} min', highlight=False)
+
+
+def collect_missing(run: TrainingRun) -> None:
+    """Record the episodes that the recipe asks for and the data folder lacks.
+
+    Raises:
+        TrainingError: If recording fails.
+    """
+    data = run.recipe.data
+    bases = [robot for robot in data.robots if load_embodiment(robot).kind == 'base']
+    arms = [robot for robot in data.robots if robot not in bases]
+    for robots, tasks in ((arms, data.tasks), (bases, data.base_tasks)):
+        if robots and tasks:
+            _collect(run, robots, tasks)
+
+
+def _collect(run: TrainingRun, robots: Sequence[str], tasks: Sequence[str]) -> None:
+    command = [sys.executable, '-m', 'univla_ros.cli', 'collect']  # ours may not import it
+    command += ['--robot', ','.join(robots), '--task', ','.join(tasks)]
+    command += ['--episodes', str(run.recipe.data.episodes), '--out', str(run.data)]
+    if run.workers:
+        command += ['--workers', str(run.workers)]
+    if subprocess.run(command, check=False).returncode:
+        raise TrainingError(f'`{" ".join(command[2:])}` failed; its message stands above')
+
+
+def _check_robots(run: TrainingRun) -> None:
+    for robot in run.recipe.data.robots:
+        run.store.require(robot)
+
+
+def _stage(run: TrainingRun, name: str, train: Callable[[], object]) -> None:
+    """Train a stage, or find it complete; says how long it took."""
+    started = monotonic()
+    train()
+    run.console.print(f'{name}: {(monotonic() - started) / 60.0:.1f} min', highlight=False)
