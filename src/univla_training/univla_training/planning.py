@@ -71,7 +71,8 @@ def plan_batch(
     cache = DynamicCache()
     model = network.language_model.model
     hidden = network(pixels, ids, cache=cache)
-    states, chosen = [hidden[:, -1]], []
+    states = [hidden[:, -1]]
+    chosen: list[Tensor] = []
     while True:
         if codes is None:
             choice = code_logits(network, states[-1], allowed).argmax(dim=-1)

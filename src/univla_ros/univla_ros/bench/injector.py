@@ -14,8 +14,6 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import Joy
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
-from univla_core.parameters import read_yaml
-from univla_core.paths import config_directory
 from univla_sim.tasks import instruction_for
 
 from univla_msgs.msg import ActionChunk
@@ -24,6 +22,7 @@ from univla_msgs.msg import LatentAction
 from univla_msgs.srv import SetMode
 from univla_ros.bench.live_graph import BenchError
 from univla_ros.bench.live_graph import LiveGraph
+from univla_ros.bench.person import Person
 from univla_ros.bench.repeater import Repeater
 from univla_ros.bench.watch import wait_until
 from univla_ros.command_recorder import command_tap
@@ -34,13 +33,7 @@ from univla_ros.qos import PLAN
 #: Rate of messages that are repeated: as a gamepad, or a sender gone wild [Hz].
 _RATE_HZ = 50.0
 _PATIENCE_S = 5.0
-#: A slow motion that any pose allows: an arm goes to and fro, a base drives a curve.
-_ARM_TWIST = ((-0.03, 0.0, 0.04), (0.0, 0.0, 0.0))
-_SWAY_S = 2.0
-_STICK = 0.6
-_GAMEPAD = 'xbox'
 _OTHER_TASK = {'arm': ('reach', 'blue'), 'base': ('drive', 'blue')}
-_BASE_TWIST = ((0.1, 0.0, 0.0), (0.0, 0.0, 0.3))
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ class Injector:
         self._publishers: dict[str, Publisher] = {}
         self._clients: dict[str, Any] = {}
         self._repeaters: dict[str, Repeater] = {}
-        self._pressed = False
+        self._person = Person(self._watch)
         self._intruder: Publisher | None = None
         for kind, name, qos, space in (
             (LatentAction, 'latent_action', PLAN, leader),
@@ -142,44 +135,32 @@ class Injector:
 
     def steer(self) -> Injection:
         """Stream a twist as a person who steers, until `hush`."""
-        base = self._embodiment.kind == 'base'
-        linear, angular = _BASE_TWIST if base else _ARM_TWIST
-
-        def say() -> None:
-            msg = TwistStamped()
-            sway = 1.0 if base else _sway()
-            msg.twist.linear.x, msg.twist.linear.z = sway * linear[0], sway * linear[2]
-            msg.twist.angular.z = angular[2]
-            msg.header.stamp = self._node.get_clock().now().to_msg()
-            self._publishers['teleop/twist'].publish(msg)
-
-        self._repeaters['teleop/twist'] = Repeater(say, _RATE_HZ)
-        return Injection(self._repeaters['teleop/twist'].begun)
+        self._person.begin()
+        return self._by_hand('teleop/twist', self._person.twist)
 
     def steer_by_gamepad(self) -> Injection:
         """Hold the dead-man button and push a stick, until `let_go` or `hush`."""
-        self._pressed = False
-        self._repeaters['joy'] = Repeater(self._say_joy, _RATE_HZ)
+        self._person.begin()
+        self._person.pressed = False
+        self._by_hand('joy', self._person.joy)
         time.sleep(0.1)  # a button counts from when it was seen open
-        self._pressed = True
+        self._person.pressed = True
         return Injection(time.time())
 
     def let_go(self) -> Injection:
         """Open the dead-man button, the stick still pushed; the gamepad goes on speaking."""
-        self._pressed = False
+        self._person.pressed = False
         at = time.time()
-        self._say_joy()
+        self._say('joy', self._person.joy())
         return Injection(at)
 
-    def _say_joy(self) -> None:
-        msg = Joy(axes=[0.0] * 8, buttons=[0] * 16)
+    def _by_hand(self, name: str, message: Callable[[], Any]) -> Injection:
+        self._repeaters[name] = Repeater(lambda: self._say(name, message()), _RATE_HZ)
+        return Injection(self._repeaters[name].begun)
+
+    def _say(self, name: str, msg: Any) -> None:
         msg.header.stamp = self._node.get_clock().now().to_msg()
-        gamepad = read_yaml(config_directory() / 'teleop' / f'{_GAMEPAD}.yaml')
-        base = self._embodiment.kind == 'base'
-        stick = gamepad['base']['linear'] if base else gamepad['arm']['x']
-        msg.axes[stick['axis']] = _STICK * (1.0 if base else _sway())
-        msg.buttons[gamepad['deadman']] = int(self._pressed)
-        self._publishers['joy'].publish(msg)
+        self._publishers[name].publish(msg)
 
     def change_task(self) -> Injection:
         """Give another task than the graph started with."""
@@ -286,8 +267,3 @@ class Injector:
 
     def _name(self, name: str) -> str:
         return f'{self._space}/{name}'
-
-
-def _sway() -> float:
-    """To and fro: an arm at the edge of its reach has somewhere to go half of the time."""
-    return 1.0 if time.monotonic() % _SWAY_S < 0.5 * _SWAY_S else -1.0

@@ -109,8 +109,16 @@ class RobotWatch:
             return False
         if any(said.source != source for said in before + during):
             return False
-        speeds = speeds_of(self.embodiment, self.commands.between(now - 0.15, now))
-        return len(speeds) > 3 and float(speeds[1:].max()) >= share
+        return self.speed() >= share
+
+    def speed(self, for_s: float = 0.15) -> float:
+        """Largest share of a velocity limit that was commanded in the last `for_s` seconds.
+
+        Nobody commands: none.
+        """
+        now = time.time()
+        speeds = speeds_of(self.embodiment, self.commands.between(now - for_s, now))
+        return float(speeds[1:].max()) if len(speeds) > 3 else 0.0
 
     def forget(self, before: float) -> None:
         """Drop everything older than `before` [s] but the newest entry of each stream."""

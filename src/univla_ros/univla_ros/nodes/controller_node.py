@@ -49,6 +49,7 @@ from univla_ros.robot_state import RobotState
 from univla_ros.robot_state import RobotStateSource
 from univla_ros.suite_node import SuiteNode
 from univla_ros.suite_node import run
+from univla_ros.transport import without_shared_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,8 +360,11 @@ def with_driver_namespace(embodiment: Embodiment, namespace: str) -> Embodiment:
 
 
 def main() -> None:
-    """Run the node."""
-    sys.exit(run(ControllerNode))
+    """Run the node; nobody who hangs shares a lock with its loop."""
+    with without_shared_memory() as reason:
+        if reason:
+            print(f'controller_node: {reason}', file=sys.stderr)
+        sys.exit(run(ControllerNode))
 
 
 if __name__ == '__main__':
