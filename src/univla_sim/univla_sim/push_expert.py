@@ -37,7 +37,7 @@ class PushExpert(ArmExpert):
     """
 
     #: Height of the hand above the cube's centre while it pushes [m].
-    push_m = 0.004
+    push_m = 0.008
 
     def act(self, state: ArmState) -> np.ndarray:
         """Get behind the cube, then push it until it is far enough."""
