@@ -194,6 +194,20 @@ def test_a_policy_that_comes_back_too_early_is_told():
     assert relapse(states, 1.0, healed=1.2) == []
 
 
+def test_a_stop_for_another_reason_just_before_is_not_the_one_to_time():
+    """Holding at 1.00, policy at 1.02, holding from 1.07 on; policy again at 2.0, too late."""
+    sources = {1.0: 'hold', 1.02: 'policy', 1.07: 'hold', 2.0: 'policy', 2.1: 'hold'}
+    states = [Said(time=at, source=source) for at, source in sources.items()]
+
+    def holds(said):
+        return said.source == 'hold'
+
+    assert timing.settled_said(states, 0.9, deadline=1.1, condition=holds).time == 1.07
+    assert timing.settled_said(states, 0.9, deadline=1.01, condition=holds).time == 1.0
+    assert timing.settled_said(states[:2], 0.9, deadline=1.1, condition=holds).time == 1.0
+    assert timing.settled_said([], 0.9, deadline=1.1, condition=holds) is None
+
+
 def test_a_row_holds_median_and_worst_of_its_trials():
     trials = [trial(time_to_safe=0.04), trial(time_to_safe=0.05), trial(time_to_safe=0.09)]
     row = fault_row('widowx', 'nan_chunk', trials, 0.1, discarded=2)

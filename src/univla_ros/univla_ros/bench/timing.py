@@ -69,6 +69,24 @@ def first_said(
     return next((said for said in states if said.time >= begin and condition(said)), None)
 
 
+def settled_said(
+    states: Sequence[Said], begin: float, deadline: float, condition: Callable[[Said], bool]
+) -> Said | None:
+    """As `first_said`, but the last such state that the policy did not leave by `deadline`.
+
+    A robot may have stopped a moment earlier for another reason, a busy computer for one, and
+    gone on before the fault at hand stopped it: then the second stop is the one to time.
+    """
+    said = first_said(states, begin, condition)
+    while said is not None:
+        again = first_said(states, said.time, lambda s: s.source == 'policy')
+        later = first_said(states, again.time, condition) if again is not None else None
+        if again is None or again.time > deadline or later is None:
+            return said
+        said = later
+    return None
+
+
 def confirmed(said: Said, commands: CommandRecorder, period_s: float) -> float:
     """When the first command of a new control source went out [s].
 

@@ -140,7 +140,11 @@ class Trials:
         # A hold from before a wrong message, as on a machine too busy, was for another reason.
         wrong = fault.begins.endswith('wrong')
         begin = self._began(fault, injection, time.time()) if wrong else injection.at
-        return timing.first_said(list(self._watch.states), begin, over)
+        states = list(self._watch.states)
+        if not fault.stays_safe:
+            return timing.first_said(states, begin, over)
+        deadline = self._began(fault, injection, time.time()) + fault.limit_s(self._embodiment)
+        return timing.settled_said(states, begin, deadline, over)
 
     def _began(self, fault: Fault, injection: Injection, until: float) -> float:
         """When the fault began [s], by the rules in `safety`."""
