@@ -21,7 +21,7 @@ class ControlConfig(SafetySettings):
         high=10.0,
     )
     heartbeat_timeout_s: float = parameter(
-        0.08,
+        0.07,
         'Silence of policy or decoder until hold [s]; 0 trusts chunks of nodes without heartbeat',
         low=0.0,
         high=5.0,
