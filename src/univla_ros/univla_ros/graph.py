@@ -166,6 +166,7 @@ def _robot_nodes(
         world = {
             'driver_namespace': values['driver_namespace'],
             'seed': int(values['seed']),
+            'posture': values['posture'],
             'instruction': values['instruction'],
             # Nobody plans on a follower's camera; people watch it.
             'camera_rate_hz': FOLLOWER_CAMERA_HZ if follows else 0.0,

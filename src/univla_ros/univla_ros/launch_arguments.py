@@ -104,6 +104,9 @@ def launch_arguments(robot: str) -> tuple[LaunchArgument, ...]:
         LaunchArgument('rviz', 'false', 'Open RViz with config/rviz/univla.rviz', _BOOLEAN),
         LaunchArgument('monitor', 'true', 'Run monitor_node', _BOOLEAN),
         LaunchArgument('seed', '0', 'Seed of the simulated scene', form=SEED),
+        LaunchArgument(
+            'posture', 'home', 'Posture of the robot YAML in which a simulated arm begins'
+        ),
     )
 
 

@@ -34,6 +34,10 @@ from univla_ros.demo.summary import summarize
 ALL = ('widowx', 'franka', 'airbot', 'mobile_base')
 
 
+#: Posture from which policies are trained: pointing down above the table.
+TRAINED_POSTURE = 'ready'
+
+
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
     """What the command line asks for."""
@@ -100,6 +104,7 @@ def _one_run(
         duration_s=options.duration_s,
         seed=seed,
         log_directory=options.output / 'logs' / '+'.join(robots),
+        posture=TRAINED_POSTURE if trained else 'home',
     )
     columns = (TextColumn('{task.description}'), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:

@@ -40,6 +40,7 @@ class Scenario:
         robots: One robot, or several that follow the first one's policy.
         instructions: The task of each robot, as its simulation judges it.
         duration_s: Time that is recorded [s].
+        posture: Where arms begin.
     """
 
     robots: tuple[str, ...]
@@ -50,6 +51,7 @@ class Scenario:
     duration_s: float
     seed: int
     log_directory: Path
+    posture: str = 'home'
 
     @property
     def name(self) -> str:
@@ -64,6 +66,7 @@ class Scenario:
             'checkpoint': self.checkpoint,
             'device': self.device,
             'seed': str(self.seed),
+            'posture': self.posture,
         }
         if len(self.robots) == 1:
             return build_graph(self.robots[0], given)

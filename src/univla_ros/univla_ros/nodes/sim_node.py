@@ -46,6 +46,7 @@ class SimConfig:
     robot: str = parameter('widowx', 'Robot to simulate, a file in config/robots')
     driver_namespace: str = parameter('', "Namespace of the driver's topics; empty takes the YAML")
     seed: int = parameter(0, 'Seed of the scene', low=0, high=2**31 - 1)
+    posture: str = parameter('home', 'Posture of the robot YAML in which an arm begins')
     instruction: str = parameter('', 'Task whose outcome is judged until one is heard')
     physics_rate_hz: float = parameter(
         100.0, 'Driver and physics updates [Hz]', low=20.0, high=500.0
@@ -105,6 +106,7 @@ class SimNode(SuiteNode):
         self._world = World(
             self._embodiment, seed=config.seed, render_backend=config.render_backend
         )
+        self._reset_world()
         self._instruction = config.instruction
         self._driver = load_sim_driver(self, self._embodiment, self._world)
         self._clock_publisher = self.create_publisher(ClockMsg, '/clock', 10)
@@ -205,9 +207,12 @@ class SimNode(SuiteNode):
             self._world.begin_episode()
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._world.reset(self.config.seed)
+        self._reset_world()
         response.success, response.message = True, f'scene of seed {self.config.seed}'
         return response
+
+    def _reset_world(self) -> None:
+        self._world.reset(self.config.seed, posture=self.config.posture)
 
     def _publish_outcome(self) -> None:
         if not self._instruction:
