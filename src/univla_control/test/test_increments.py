@@ -65,37 +65,3 @@ def test_a_blocked_arm_does_not_wind_up():
     home = AIRBOT.home
     path = replanned(lambda commands: home, seconds=6.0, delta_lag_rad=0.1)
     assert np.abs(path - home[4]).max() <= 0.1 + 8 * abs(STEP)
-
-
-def hand_after_a_dash(robot, seconds=4.0):
-    """Where the hand is told to be (T, 3) [m]: 0.4 s of quick motion, then increments of zero."""
-    body = load_embodiment(robot)
-    controller = ChunkController(body, ControlConfig(heartbeat_timeout_s=0.0))
-    controller.activate(0.0)
-    commands = [body.postures['ready']]
-    for tick in range(int(seconds * RATE)):
-        time = 10.0 + tick / RATE
-        controller.on_joint_state(time, lagging(commands), 1.0)
-        if tick % 12 == 0:
-            rows = np.zeros((4, 7))
-            rows[:, 2], rows[:, 6] = 0.04 if tick < 24 else 0.0, 1.0
-            chunk = ActionChunk(
-                robot=robot,
-                action_space='eef_delta',
-                names=body.action_names('eef_delta'),
-                data=rows,
-                step_duration_s=0.2,
-                stamp=time - 0.045,
-                sequence=tick // 12 + 1,
-            )
-            assert controller.on_chunk(chunk, time) is None
-        commands.append(controller.step(time).positions)
-    return np.array([body.chain.forward(joints)[:3, 3] for joints in commands])
-
-
-@pytest.mark.parametrize('robot', ['widowx', 'airbot', 'franka'])
-def test_increments_of_zero_let_the_hand_come_to_rest(robot):
-    """The passage from plan to plan must not be carried on: plans of rest end every swing."""
-    hand = hand_after_a_dash(robot)
-    assert np.ptp(hand[-60:], axis=0).max() < 1e-4
-    assert np.ptp(hand[:90, 2]) > 0.02  # it did move

@@ -66,7 +66,6 @@ class ChunkController:
             self._envelope = Envelope(embodiment.chain, cartesian, collision)
         self._origin = Origin(config)
         self._mover = Mover(embodiment, config, self._origin.asked, self._limits, self._envelope)
-        self._origin.meant = self._mover.meant
         self._gate = OutputGate(embodiment, self._period)
         self._rest = Rest(config)
         self.watch = Watch(embodiment, config, self._forget)

@@ -97,13 +97,6 @@ class Mover:
         self._twist.reset()
         self._leave()
 
-    def meant(self, time: float) -> np.ndarray | None:
-        """Joint angles (n,) [rad] that the plan being followed means at a time [s].
-
-        The passage from the motion before is left out. None while no plan is followed.
-        """
-        return None if self._following is None else self._following.meant(time)
-
     def _leave(self) -> None:
         self._following = None
         if self._teleop is not None:

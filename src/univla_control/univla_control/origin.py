@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from univla_core.action_chunk import ActionChunk
 from univla_core.action_space import action_space
@@ -20,22 +18,15 @@ class Origin:
     for at that time, yet no further from the measured joints than a lag explains: an arm that
     is blocked must not wind up.
 
-    A reference passes smoothly from one plan to the next, and for that time it is neither. New
-    increments add to what the plan before *meant*: added to the passage, they would carry its
-    swing on from plan to plan.
-
     Attributes:
         measured: Joint angles as measured.
         asked: Joint angles as the plans asked for them.
-        meant: Joint angles (n,) [rad] that the plan being followed means at a time [s], without
-            the passage into it; None while no plan is followed.
     """
 
     def __init__(self, config: ControlConfig) -> None:
         self._bound = config.delta_lag_rad
         self.measured = JointHistory(config.history_s)
         self.asked = JointHistory(config.history_s)
-        self.meant: Callable[[float], np.ndarray | None] = lambda time: None
 
     def reset(self) -> None:
         """Forget everything."""
@@ -53,13 +44,9 @@ class Origin:
             None if the chunk holds increments and the joints at its stamp are not kept.
         """
         measured = self.measured.at(chunk.stamp)
-        relative = action_space(chunk.action_space).relative
         if measured is None:
-            return None if relative else newest
+            return None if action_space(chunk.action_space).relative else newest
         asked = self.asked.at(chunk.stamp)
         if asked is None:
             return measured
-        meant = self.meant(chunk.stamp) if relative else None
-        if meant is not None:
-            asked = meant
         return measured + np.clip(asked - measured, -self._bound, self._bound)

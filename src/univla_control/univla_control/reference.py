@@ -63,10 +63,6 @@ class JointReference:
         """Positions [rad], velocities, accelerations at a time, each (n,)."""
         return _sum(self._curve, self._fade, time)
 
-    def meant(self, time: float) -> np.ndarray:
-        """Joint angles (n,) [rad] of the curve itself, without the passage to it."""
-        return self._curve.sample(time)[0]
-
 
 class CartesianReference:
     """End effector poses over time, turned into joint angles by one inverse kinematics a call.
@@ -160,21 +156,6 @@ class CartesianReference:
             (rate - last[1]) / (time - last[0]) if last and time > last[0] else np.zeros_like(rate)
         )
         return solution, rate, second
-
-    def meant(self, time: float) -> np.ndarray:
-        """Joint angles (n,) [rad] of the curve itself, without the passage to it."""
-        charted = self._curve.sample(time)[0]
-        return self._chain.inverse(
-            pose(rotation_from_vector(charted[3:]) @ self._R_origin, charted[:3]),
-            self._seed,
-            self._limits.lower,
-            self._limits.upper,
-            iterations=10,
-            damping=_DAMPING,
-            rest=self._seed,
-            position_tolerance=1e-5,
-            rotation_tolerance=1e-4,
-        ).joints
 
     def _solve(self, target: np.ndarray) -> np.ndarray:
         result = self._chain.inverse(
