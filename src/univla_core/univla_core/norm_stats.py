@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,32 @@ from univla_core.errors import CheckpointError
 from univla_core.errors import ConfigError
 from univla_core.errors import ShapeError
 
-RULES = ('bounds_q99', 'mean_std', 'none')
+RULES = ('bounds_q99', 'mean_std', 'none', 'moments', 'min_max', 'unit_q99', 'unit_q99_margin')
 SMALLEST_STD = 0.01
 _FIELDS = ('q01', 'q99', 'mean', 'std', 'minimum', 'maximum', 'mask')
-_NEEDS = {'bounds_q99': ('q01', 'q99'), 'mean_std': ('mean', 'std'), 'none': ()}
+_NEEDS = {
+    'bounds_q99': ('q01', 'q99'),
+    'mean_std': ('mean', 'std'),
+    'none': (),
+    'moments': ('mean', 'std'),
+    'min_max': ('minimum', 'maximum'),
+    'unit_q99': ('q01', 'q99'),
+    'unit_q99_margin': ('q01', 'q99'),
+}
+# UniAct's statistics files call things by other names than OpenVLA's.
+_NAMES = {
+    'minimum': ('min', '0min'),
+    'maximum': ('max', '100max'),
+    'q01': ('q01', '1min'),
+    'q99': ('q99', '99max'),
+}
+# Rules of UniAct, all without a clip or a floor: x → (x - offset) / scale.
+_AFFINE: dict[str, Callable[[Any], tuple[np.ndarray, np.ndarray]]] = {
+    'moments': lambda s: (s.mean, s.std),
+    'min_max': lambda s: ((s.minimum + s.maximum) / 2.0, (s.maximum - s.minimum) / 2.0),
+    'unit_q99': lambda s: (s.q01, s.q99 - s.q01),
+    'unit_q99_margin': lambda s: (s.q01, s.q99 - s.q01 + 1e-6),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +49,7 @@ class NormStats:
 
     Attributes:
         q01, q99: Quantiles that the rule `bounds_q99` maps to [-1, 1].
-        mean, std: Moments that the rule `mean_std` uses.
+        mean, std: Moments that the rules `mean_std` and `moments` use.
         minimum, maximum: Extremes; equal ones mark a dimension that never moved.
         mask: False for dimensions that pass unchanged (the gripper); absent means all True.
     """
@@ -81,7 +104,8 @@ def unnormalize(values: np.ndarray, stats: NormStats, rule: str) -> np.ndarray:
     """Map normalised values back to robot units.
 
     Args:
-        values: Shape (..., dim); in [-1, 1] for `bounds_q99`, zero mean for `mean_std`.
+        values: Shape (..., dim); in [-1, 1] for `bounds_q99` and `min_max`, in [0, 1] for
+            `unit_q99`, with or without a margin, zero mean for `mean_std` and `moments`.
         stats: Statistics of shape (dim,), in robot units.
         rule: One of `RULES`.
 
@@ -99,6 +123,9 @@ def unnormalize(values: np.ndarray, stats: NormStats, rule: str) -> np.ndarray:
     if rule == 'bounds_q99':
         low, high = _known(stats, 'q01'), _known(stats, 'q99')
         scaled = 0.5 * (values + 1.0) * (high - low) + low
+    elif rule in _AFFINE:
+        offset, scale = _AFFINE[rule](stats)
+        scaled = values * scale + offset
     else:
         scaled = values * clipped_std(stats) + _known(stats, 'mean')
     return scaled if stats.mask is None else np.where(stats.mask, scaled, values)
@@ -107,7 +134,7 @@ def unnormalize(values: np.ndarray, stats: NormStats, rule: str) -> np.ndarray:
 def normalize(values: np.ndarray, stats: NormStats, rule: str) -> np.ndarray:
     """Scale robot units as training did; the inverse of `unnormalize` inside the bounds.
 
-    `bounds_q99` clips to [-1, 1] and sends dimensions that never moved to 0.
+    `bounds_q99` clips to [-1, 1]; dimensions that never moved become 0.
 
     Raises:
         ShapeError: If the last axis is not `dim`.
@@ -119,6 +146,9 @@ def normalize(values: np.ndarray, stats: NormStats, rule: str) -> np.ndarray:
         low, high = _known(stats, 'q01'), _known(stats, 'q99')
         scaled = np.clip(2.0 * (values - low) / (high - low + 1e-8) - 1.0, -1.0, 1.0)
         scaled = np.where(_never_moved(stats), 0.0, scaled)
+    elif rule in _AFFINE:
+        offset, scale = _AFFINE[rule](stats)
+        scaled = np.divide(values - offset, scale, out=np.zeros_like(values), where=scale != 0.0)
     else:
         scaled = (values - _known(stats, 'mean')) / clipped_std(stats)
     return scaled if stats.mask is None else np.where(stats.mask, scaled, values)
@@ -175,11 +205,12 @@ def dataset_stats_from_mapping(document: Any, where: str) -> dict[str, DatasetSt
         raise CheckpointError(f'{where}: must hold one JSON object with an entry per data set')
     found = {}
     for key, entry in document.items():
-        if not isinstance(entry, Mapping) or 'action' not in entry:
+        if not isinstance(entry, Mapping) or not {'action', 'action_statics'} & set(entry):
             raise CheckpointError(f'{where}: entry {key!r} has no "action" statistics')
-        proprio = entry.get('proprio')
+        action = entry.get('action', entry.get('action_statics'))
+        proprio = entry.get('proprio', entry.get('proprio_statics'))
         found[key] = DatasetStats(
-            action=norm_stats_from_mapping(entry['action'], f'{where}: {key}.action'),
+            action=norm_stats_from_mapping(action, f'{where}: {key}.action'),
             proprioception=None
             if proprio is None
             else norm_stats_from_mapping(proprio, f'{where}: {key}.proprio'),
@@ -190,17 +221,18 @@ def dataset_stats_from_mapping(document: Any, where: str) -> dict[str, DatasetSt
 def norm_stats_from_mapping(values: Mapping[str, Any], where: str) -> NormStats:
     """Norm stats from one JSON object with keys `q01`, `q99`, `mean`, `std`, `min`, `max`, `mask`.
 
-    Quantiles nested one list too deep, as CALVIN's file has them, are flattened.
+    Quantiles nested one list too deep, as CALVIN's file has them, are flattened. UniAct's files
+    say `1min`, `99max`, `0min` and `100max`.
 
     Raises:
         CheckpointError: If sizes differ, or a value is not finite or not in order.
     """
-    names = {'minimum': 'min', 'maximum': 'max'}
     try:
         arrays = {
             field: np.ravel(np.asarray(values[name], dtype=bool if field == 'mask' else float))
             for field in _FIELDS
-            if (name := names.get(field, field)) in values
+            for name in _NAMES.get(field, (field,))
+            if name in values
         }
     except (TypeError, ValueError) as error:
         raise CheckpointError(f'{where}: not a list of numbers ({error})') from error

@@ -18,6 +18,8 @@ from univla_decoders.gripper import CONVENTIONS
 from univla_decoders.heads import HEADS
 
 ROTATIONS = ('vector', 'rpy')
+#: A decoder without weights: it detokenises a plan of action tokens.
+TOKENS = 'tokens'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +27,14 @@ class DecoderDeclaration:
     """One decoder as data, `decoder.yaml` beside its weights.
 
     Attributes:
-        head: Kind of head, see `univla_decoders.heads.HEADS`.
+        head: Kind of head, see `univla_decoders.heads.HEADS`, or `TOKENS`.
         horizon: Rows the head predicts.
         action_dim: Columns the head predicts (for navigation: choices per step).
         action_space: Name of the action space of the un-normalised chunk.
         names: One axis name per dimension of the un-normalised chunk, in order.
         step_duration_s: Time between two rows [s].
         num_heads: Attention heads of the pooling.
+        latent_dim: Dimension of the latent token, where the weights do not tell (`uniact_mlp`).
         normalisation: Rule the actions were trained under, see `univla_core.norm_stats.RULES`.
         unnorm_key: Data set whose statistics apply; may be omitted when there is one.
         codebook: Hash of the code vocabulary the decoder was trained on; empty accepts any.
@@ -59,6 +62,7 @@ class DecoderDeclaration:
     names: tuple[str, ...]
     step_duration_s: float
     num_heads: int = 8
+    latent_dim: int = 128
     normalisation: str = 'bounds_q99'
     unnorm_key: str = ''
     codebook: str = ''
@@ -84,7 +88,7 @@ class DecoderDeclaration:
         """
         action_space(self.action_space)
         for field, known in (
-            ('head', HEADS),
+            ('head', (*HEADS, TOKENS)),
             ('normalisation', RULES),
             ('proprioception_normalisation', RULES),
             ('gripper', CONVENTIONS),
@@ -99,6 +103,7 @@ class DecoderDeclaration:
             ('horizon', 1),
             ('action_dim', 1),
             ('num_heads', 1),
+            ('latent_dim', 1),
             ('drop_first', 0),
             ('num_codes', 0),
         ):
@@ -115,11 +120,12 @@ class DecoderDeclaration:
     def _check_columns(self, where: str) -> None:
         if (self.head == 'navigation') != bool(self.choices):
             raise ConfigError(f'{where}: choices belong to a navigation head and only to it')
-        needs, has = self.head == 'proprioception', bool(self.proprioception_dim)
-        if (needs and not has) or (has and self.head not in ('proprioception', 'query')):
+        needs = self.head in ('proprioception', 'uniact_act')
+        has = bool(self.proprioception_dim)
+        if (needs and not has) or (has and not (needs or self.head == 'query')):
             raise ConfigError(
-                f'{where}: proprioception_dim belongs to a proprioception head; a query head '
-                'may have it, no other'
+                f'{where}: proprioception_dim belongs to a proprioception head and to '
+                'uniact_act; a query head may have it, no other'
             )
         columns = {len(row) for row in self.choices} or {self.action_dim}
         if columns != {len(self.names)}:

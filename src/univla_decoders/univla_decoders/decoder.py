@@ -26,10 +26,10 @@ from univla_decoders.declaration import find_declaration
 from univla_decoders.declaration import read_declaration
 from univla_decoders.gripper import opening
 from univla_decoders.heads import HEADS
-from univla_decoders.heads import LATENT_TOKENS
 from univla_decoders.heads import DecoderHead
 from univla_decoders.heads import head_config
 from univla_decoders.increments import added_up
+from univla_decoders.uniact_heads import head_tensors
 from univla_decoders.weights import load_strictly
 from univla_decoders.weights import read_weights
 
@@ -84,7 +84,7 @@ class RobotDecoder:
         elif not isinstance(declaration, DecoderDeclaration):
             declaration = find_declaration(declaration)
         declaration.check(str(weights))
-        state = read_weights(weights)
+        state = head_tensors(read_weights(weights), declaration.unnorm_key, str(weights))
         head = _built_head(state, declaration, str(weights))
         load_strictly(head, state, str(weights))
         return cls(head, declaration, _matching_stats(folder, declaration), device)
@@ -157,6 +157,9 @@ class RobotDecoder:
         if declaration.choices:
             return np.array(declaration.choices)[np.argmax(chunk, axis=-1)]
         actions = np.array(unnormalize(chunk, self._action_stats, declaration.normalisation))
+        low, high = self._action_stats.minimum, self._action_stats.maximum
+        if self.head.clips and low is not None and high is not None:
+            actions = np.clip(actions, low, high)
         if declaration.scale:
             actions = actions * np.array(declaration.scale)
         if declaration.rotation == 'rpy':
@@ -195,15 +198,17 @@ class RobotDecoder:
         self.check_codebook(latent.codebook)
         latent.check(self.declaration.num_codes)
         config = self.head.config
-        tokens = 1 if config.kind == 'navigation' else LATENT_TOKENS
-        wanted = [('latent', latent.latent, tokens)]
-        wanted += [('visual', latent.visual, 1)] if config.visual else []
-        for name, value, least in wanted:
+        tokens = 1 if config.kind == 'navigation' else config.latent_tokens
+        wanted = [('latent', latent.latent, tokens, self.latent_dim)]
+        if config.visual:
+            dim = config.visual_dim or self.latent_dim
+            wanted.append(('visual', latent.visual, config.visual_tokens or 1, dim))
+        for name, value, least, dim in wanted:
             shape = value.shape
-            if value.ndim != 2 or shape[1] != self.latent_dim or shape[0] < least:
+            if value.ndim != 2 or shape[1] != dim or shape[0] < least:
                 raise ActionError(
                     f'{name} has shape {shape} but this decoder reads at least {least} tokens of '
-                    f'{self.latent_dim}; load the decoder that belongs to policy {latent.policy!r}'
+                    f'{dim}; load the decoder that belongs to policy {latent.policy!r}'
                 )
 
     def _body(self, proprioception: np.ndarray | None) -> Tensor | None:
@@ -242,7 +247,9 @@ def _built_head(
     state: dict[str, Tensor], declaration: DecoderDeclaration, where: str
 ) -> DecoderHead:
     shapes = {name: tuple(value.shape) for name, value in state.items()}
-    config = head_config(shapes, declaration.horizon, declaration.num_heads, where)
+    config = head_config(
+        shapes, declaration.horizon, declaration.num_heads, where, declaration.latent_dim
+    )
     for field, found, wanted in (
         ('head', config.kind, declaration.head),
         ('action_dim', config.action_dim, declaration.action_dim),

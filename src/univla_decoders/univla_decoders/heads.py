@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch import nn
 from univla_core.errors import CheckpointError
 
+from univla_decoders.decoder_head import LATENT_TOKENS
+from univla_decoders.decoder_head import DecoderHead
+from univla_decoders.decoder_head import HeadConfig
 from univla_decoders.map_block import MapBlock
 from univla_decoders.map_block import MapBlockConfig
 from univla_decoders.map_block import map_block_config
 from univla_decoders.query_head import QueryReader
-
-LATENT_TOKENS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadConfig:
-    """Sizes of a decoder head.
-
-    Attributes:
-        kind: `manipulation`, `proprioception`, `navigation` or `query`.
-        horizon: Actions per chunk as the head predicts them.
-        action_dim: Dimensions of one predicted action.
-        pool: Sizes of the attention pooling; a `query` head has `num_latents` layers.
-        proprioception_dim: Size of the proprioception vector, 0 without one.
-        visual: Whether the head looks at the visual tokens.
-    """
-
-    kind: str
-    horizon: int
-    action_dim: int
-    pool: MapBlockConfig
-    proprioception_dim: int = 0
-    visual: bool = True
-
-
-class DecoderHead(nn.Module):
-    """What every head offers: `forward(latent, visual, proprioception)` → chunk."""
-
-    def __init__(self, config: HeadConfig) -> None:
-        super().__init__()
-        self.config = config
-
-    def _chunk(self, flat: Tensor) -> Tensor:
-        # (batch, horizon · action_dim), step-major → (batch, horizon, action_dim)
-        return flat.view(-1, self.config.horizon, self.config.action_dim)
+from univla_decoders.uniact_heads import UniactActHead
+from univla_decoders.uniact_heads import UniactMlpHead
+from univla_decoders.uniact_heads import uniact_config
 
 
 class ManipulationHead(DecoderHead):
@@ -130,11 +99,15 @@ class QueryHead(DecoderHead):
         return self.proj(self.reader(latent, visual, proprioception))
 
 
+__all__ = ['HEADS', 'DecoderHead', 'HeadConfig', 'head_config', 'head_kind']
+
 HEADS: dict[str, type[DecoderHead]] = {
     'manipulation': ManipulationHead,
     'proprioception': ProprioceptionHead,
     'navigation': NavigationHead,
     'query': QueryHead,
+    'uniact_mlp': UniactMlpHead,
+    'uniact_act': UniactActHead,
 }
 
 
@@ -146,6 +119,10 @@ def head_kind(names: set[str], where: str) -> str:
     """
     if 'reader.step_queries' in names:
         return 'query'
+    if 'head.fc1.weight' in names:
+        return 'uniact_mlp'
+    if 'ua_proj.weight' in names:
+        return 'uniact_act'
     if 'latent_action_pool.latents' in names:
         return 'manipulation'
     if 'proprio_proj.0.weight' in names:
@@ -154,14 +131,25 @@ def head_kind(names: set[str], where: str) -> str:
         return 'navigation'
     raise CheckpointError(
         f'{where}: its tensors belong to no known decoder head ({", ".join(HEADS)}); '
-        'a head starts with latent_action_pool.* or attn_pool.*'
+        'a head starts with latent_action_pool.*, attn_pool.*, reader.*, head.* or ua_proj.*'
     )
 
 
 def head_config(
-    shapes: dict[str, tuple[int, ...]], horizon: int, num_heads: int, where: str
+    shapes: dict[str, tuple[int, ...]],
+    horizon: int,
+    num_heads: int,
+    where: str,
+    latent_dim: int = 128,
 ) -> HeadConfig:
     """Read a head's sizes from the shapes of its tensors.
+
+    Args:
+        shapes: Shapes by name.
+        horizon: Declared number of steps.
+        num_heads: Declared number of attention heads.
+        where: The file, for messages.
+        latent_dim: Dimension of the latent token, which a `uniact_mlp` head does not tell.
 
     Raises:
         CheckpointError: If a tensor is missing or the output does not divide into `horizon`.
@@ -169,6 +157,8 @@ def head_config(
     kind = head_kind(set(shapes), where)
     if kind == 'query':
         return _query_config(shapes, horizon, num_heads, where)
+    if kind.startswith('uniact'):
+        return uniact_config(kind, shapes, horizon, latent_dim, where)
     pool_name = 'latent_action_pool' if kind == 'manipulation' else 'attn_pool'
     out_name = 'proj.weight' if kind == 'navigation' else 'proj.0.weight'
     pool_shapes = {

@@ -69,6 +69,8 @@ class Policy(Protocol):
 # Policy name → "module:function"; the function takes (checkpoint, device=, dtype=, **options).
 LOADERS = {
     'univla': 'univla_models.univla:load_univla',
+    'uniact': 'univla_models.uniact:load_uniact',
+    'unified_vla': 'univla_models.unified_vla:load_unified_vla',
 }
 
 

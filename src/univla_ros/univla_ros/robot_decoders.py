@@ -57,7 +57,10 @@ def load_decoder(
     """
     from univla_decoders.decoder import RobotDecoder
 
-    decoder = RobotDecoder.load(path, declaration or None)
+    from univla_ros.token_decoder import TokenDecoder
+
+    kind = TokenDecoder if TokenDecoder.is_at(path) else RobotDecoder
+    decoder = kind.load(path, declaration or None)
     # The controller drops the steps that are past by their time; none is left out blindly.
     decoder.declaration = dataclasses.replace(decoder.declaration, drop_first=0)
     _check_fit(decoder, path, embodiment, allow_untrained)

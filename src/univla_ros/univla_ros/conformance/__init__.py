@@ -21,6 +21,8 @@ from univla_ros.conformance.rows import Rows
 # Layout name → module with `detect(folder) -> bool` and `check(folder, rows) -> None`.
 LAYOUTS = {
     'univla': 'univla_ros.conformance.univla',
+    'uniact': 'univla_ros.conformance.uniact',
+    'unified_vla': 'univla_ros.conformance.unified_vla',
 }
 
 __all__ = ['LAYOUTS', 'Row', 'main', 'run_conformance']
