@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ from univla_training.prompting import TextBatch
 
 #: Cells along one side among which a place is pointed out.
 GRID = 16
+#: Share of the questions that list everything.
+LISTED_SHARE = 0.5
 _COLORS = ('red', 'green', 'blue')
 _CUBE_WORDS = (
     'reach the {} cube',
@@ -60,12 +63,24 @@ class PointingHeads(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class PointingBatch:
-    """Pictures, questions and answers; `places` (batch, 3, 2), NaN where there is none."""
+    """Pictures, questions and answers.
+
+    Attributes:
+        pixels: (batch, 6, side, side).
+        text: The questions.
+        asked: For each token the thing named last, an index into `places`, (batch, text); -1
+            before the first name and in the padding.
+        labels: `KINDS` of every cell, (batch, cells, cells).
+        places: Of every one of `THINGS`, (batch, 5, 2); NaN where it cannot be seen.
+        seconds: Index of a second thing that the sentence names, (batch,); -1 without one.
+    """
 
     pixels: Tensor
     text: TextBatch
+    asked: Tensor
     labels: Tensor
     places: Tensor
+    seconds: Tensor
 
 
 class PointingTask:
@@ -87,22 +102,28 @@ class PointingTask:
     def draw(self, rng: np.random.Generator, count: int) -> PointingBatch:
         """A random batch."""
         rows = rng.integers(len(self.pictures), size=count)
-        words, things = zip(
-            *(_question(rng, bool(self.pictures.base[row])) for row in rows), strict=True
-        )
-        places = np.full((count, 3, 2), np.nan, dtype=np.float32)
-        for number, (row, (target, second)) in enumerate(zip(rows, things, strict=True)):
-            answers = self.pictures.places[row]
-            places[number, 0] = answers[THINGS.index(target)]
-            if second:
-                places[number, 1] = answers[THINGS.index(second)]
-            places[number, 2] = answers[THINGS.index('gripper')]
+        questions = [_question(rng, bool(self.pictures.base[row])) for row in rows]
+        text = self.prompts.batch([question.words for question in questions])
+        seconds = [THINGS.index(q.second) if q.second else -1 for q in questions]
         return PointingBatch(
             pixels=policy_pixels(self.pictures.pictures[rows], rng),
-            text=self.prompts.batch(words),
+            text=text,
+            asked=self._asked(text, questions),
             labels=torch.from_numpy(self.pictures.labels[rows].astype(np.int64)),
-            places=torch.from_numpy(places),
+            places=torch.from_numpy(self.pictures.places[rows]),
+            seconds=torch.tensor(seconds),
         )
+
+    def _asked(self, text: TextBatch, questions: Sequence[Question]) -> Tensor:
+        ids = text.ids.numpy()
+        asked = np.full(ids.shape, -1, dtype=np.int64)
+        for row, question in enumerate(questions):
+            begin, end = 0, int(text.start[row]) + 1
+            for thing in question.things:
+                word = self.prompts.word_id(thing)
+                begin += int((ids[row, begin:end] == word).argmax())
+                asked[row, begin:end] = THINGS.index(thing)
+        return torch.from_numpy(asked)
 
     def loss(self, batch: PointingBatch) -> tuple[Tensor, dict[str, float]]:
         """Cross-entropy of what is where, of the cells pointed at, and distance of the aim."""
@@ -119,22 +140,38 @@ class PointingTask:
         hidden = network.language_model.model(
             inputs_embeds=sequence, attention_mask=keep, use_cache=False
         ).last_hidden_state
-        rows = torch.arange(len(hidden))
-        state = hidden[rows, patches.shape[1] + batch.text.start]  # (batch, dim)
+        # Every token from the name on shall know the place: for the name itself one look at the
+        # picture is enough, and the later ones learn to take it over.
+        text = hidden[:, patches.shape[1] :]  # text token i > 0 stands at patches + i
+        sample, token = torch.nonzero(batch.asked >= 0, as_tuple=True)
+        state = text[sample, token]  # (tokens, dim)
+        thing, second = batch.asked[sample, token], batch.seconds[sample]
+        own = batch.places[sample]  # (tokens, 5, 2)
+        number = torch.arange(len(sample))
+        other = torch.where((second >= 0)[:, None], own[number, second], torch.nan)
+        places = torch.stack([own[number, thing], other, own[:, THINGS.index('gripper')]], dim=1)
+        goal, cells = soft_cells(places)
         logits = self.heads.point(state).float().view(len(state), 3, -1)
-        goal, cells = soft_cells(batch.places)
         point = -(goal * F.log_softmax(logits, dim=-1)).sum(-1).mean()
         aimed = self.heads.aim(state).float().view(-1, 3, 2)
-        visible = torch.isfinite(batch.places).all(-1)
-        error = (aimed - batch.places.nan_to_num()).abs().sum(-1)[visible]
-        aim = error.mean()
-        right = (logits.argmax(-1) == cells)[:, 0].float().mean()
+        visible = torch.isfinite(places).all(-1)
+        error = (aimed - places.nan_to_num()).abs().sum(-1)
+        aim = error[visible].mean()
         loss = 0.5 * see + 0.3 * point + 2.0 * aim
+        last = (token == batch.text.start[sample]) & visible[:, 0]
+        first = torch.cat(
+            [thing[:1] >= 0, (thing[1:] != thing[:-1]) | (sample[1:] != sample[:-1])]
+        )
+        name = first & visible[:, 0]
+        off = error.detach()[:, 0]
+        found = (logits.argmax(-1) == cells)[:, 0]
         return loss, {
             'see': float(see.detach()),
             'point': float(point.detach()),
             'aim': float(aim.detach()),
-            'right': float(right),
+            'named_off': float(off[name].mean()),
+            'last_off': float(off[last].mean()),
+            'last_right': float(found[last].float().mean()),
         }
 
 
@@ -153,14 +190,37 @@ def soft_cells(places: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([grid * (1.0 - nowhere), nowhere], dim=-1), cells
 
 
-def _question(rng: np.random.Generator, base: bool) -> tuple[str, tuple[str, str]]:
-    """Words and what they name: a thing and perhaps a second one."""
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A sentence and what it names.
+
+    Attributes:
+        words: The sentence.
+        things: Of `THINGS`, in the order of the words.
+        second: One more that belongs to all of it, empty without one.
+    """
+
+    words: str
+    things: tuple[str, ...]
+    second: str = ''
+
+
+def _question(rng: np.random.Generator, base: bool) -> Question:
+    """A task, or a list of things to point to: many answers for one look at the picture."""
     color = str(rng.choice(_COLORS))
+    if rng.random() < LISTED_SHARE:
+        return _list(rng, base)
     if base:
-        return str(rng.choice(_PILLAR_WORDS)).format(color), (color, '')
-    kind = rng.integers(8)
-    if kind == 0:
-        return 'point to the white plate', ('plate', '')
-    if kind <= 2:
-        return _PLACE_WORDS.format(color), (color, 'plate')
-    return str(rng.choice(_CUBE_WORDS)).format(color), (color, '')
+        return Question(words=str(rng.choice(_PILLAR_WORDS)).format(color), things=(color,))
+    if rng.random() < 0.3:
+        return Question(words=_PLACE_WORDS.format(color), things=(color,), second='plate')
+    return Question(words=str(rng.choice(_CUBE_WORDS)).format(color), things=(color,))
+
+
+def _list(rng: np.random.Generator, base: bool) -> Question:
+    names = {color: f'the {color} {"pillar" if base else "cube"}' for color in _COLORS}
+    if not base:
+        names['plate'] = 'the white plate'
+    order = [str(thing) for thing in rng.permutation(sorted(names))]
+    words = ' and '.join(names[thing] for thing in order)
+    return Question(words=f'point to {words}', things=tuple(order))

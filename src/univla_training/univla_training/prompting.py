@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from univla_core.errors import ConfigError
 from univla_models.prompts import PromptTokenizer
 from univla_models.prompts import build_prompt
 from univla_models.release import PAD_ID
@@ -40,6 +41,17 @@ class Prompts:
     def action_ids(self) -> Tensor:
         """Token id of each code, (num_codes,)."""
         return torch.from_numpy(self._tokenizer.action_ids)
+
+    def word_id(self, word: str) -> int:
+        """Token id of a word inside a sentence.
+
+        Raises:
+            ConfigError: If the tokenizer takes more than one token for it.
+        """
+        ids = self._tokenizer.encode(word)[1:]
+        if len(ids) != 1:
+            raise ConfigError(f'{word!r} is {len(ids)} tokens; one that names a thing must be one')
+        return ids[0]
 
     def ids(self, instruction: str) -> tuple[int, ...]:
         """Token ids up to the one that predicts the first code."""
