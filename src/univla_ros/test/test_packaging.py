@@ -29,7 +29,7 @@ ALLOWED = {
     'univla_decoders': {'numpy', 'yaml', 'torch', 'safetensors', 'univla_core'},
     'univla_control': {'numpy', 'yaml', 'ruckig', 'univla_core'},
     'univla_sim': {'numpy', 'yaml', 'mujoco', 'univla_core'},
-    'univla_data': {'numpy', 'cv2', 'rosbags', 'univla_core'},
+    'univla_data': {'numpy', 'cv2', 'rosbags', 'av', 'pyarrow', 'h5py', 'univla_core'},
     'univla_training': {
         *('numpy', 'yaml', 'matplotlib', 'rich', 'typer', 'accelerate', *TORCH),
         *('univla_core', 'univla_data', 'univla_decoders', 'univla_models', 'univla_sim'),

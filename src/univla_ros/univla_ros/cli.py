@@ -14,6 +14,8 @@ from univla_core.errors import UnivlaError
 
 from univla_ros.bench.cli import bench
 from univla_ros.collect.cli import collect
+from univla_ros.episodes.cli import episodes
+from univla_ros.episodes.export_cli import export
 from univla_ros.evaluation.cli import evaluate
 
 app = typer.Typer(
@@ -25,6 +27,8 @@ app = typer.Typer(
 
 app.add_typer(bench, name='bench')
 app.command('collect')(collect)
+app.add_typer(episodes, name='episodes')
+app.command('export')(export)
 app.command('eval')(evaluate)
 
 

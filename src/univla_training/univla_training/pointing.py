@@ -153,9 +153,7 @@ def _kinds(world: Any) -> np.ndarray:
 
 
 def _cells(kinds: np.ndarray, side: int) -> np.ndarray:
-    rows, columns = (
-        ((np.arange(side) + 0.5) * size / side).astype(int) for size in kinds.shape
-    )
+    rows, columns = (((np.arange(side) + 0.5) * size / side).astype(int) for size in kinds.shape)
     return kinds[np.ix_(rows, columns)]
 
 
