@@ -194,6 +194,20 @@ def test_a_policy_that_comes_back_too_early_is_told():
     assert relapse(states, 1.0, healed=1.2) == []
 
 
+def test_a_command_that_was_not_heard_is_no_jerk():
+    """From rest with a jerk of 50 m/s³: a = 1, 2, 3, 4 ticks of it; the second is not heard."""
+    base = load_embodiment('mobile_base')
+    tick = 50.0 * 0.9 * PERIOD**2  # gain in speed for each tick of jerk [m/s]
+    speeds = np.cumsum(np.array([0.0, 0.0, 1.0, 2.0, 3.0, 3.0]) * tick)
+    times = PERIOD * np.arange(len(speeds))
+    values = [np.array([speed, 0.0]) for speed in speeds]
+    whole = CommandRecorder(times.tolist(), values)
+    assert timing.limit_use(base, whole)[0] == pytest.approx(1.0, abs=0.05)
+    del values[3]
+    lossy = CommandRecorder(np.delete(times, 3).tolist(), values)
+    assert timing.limit_use(base, lossy)[0] <= 1.05
+
+
 def test_a_stop_for_another_reason_just_before_is_not_the_one_to_time():
     """Holding at 1.00, policy at 1.02, holding from 1.07 on; policy again at 2.0, too late."""
     sources = {1.0: 'hold', 1.02: 'policy', 1.07: 'hold', 2.0: 'policy', 2.1: 'hold'}

@@ -207,6 +207,10 @@ class Injector:
 
     # --- processes -------------------------------------------------------------------------
 
+    def largest_gap(self) -> float:
+        """Longest silence of what is being said steadily [s]: a busy computer delays it, too."""
+        return max((repeater.largest_gap for repeater in self._repeaters.values()), default=0.0)
+
     def signal(self, number: int, *executables: str) -> Injection:
         """Send a signal to nodes of the robot; none named means all but the controller."""
         at = time.time()

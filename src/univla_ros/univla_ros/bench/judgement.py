@@ -34,6 +34,7 @@ class Trial:
         recovery: From healing, or from the injection of what heals by itself, until the policy
             moved the robot again.
         problems: What was not as it must be.
+        own_gap: Longest silence of what the bench itself said steadily, as a person's gamepad.
     """
 
     at: float
@@ -49,6 +50,7 @@ class Trial:
     measured_use: float
     recovery: float
     problems: tuple[str, ...] = ()
+    own_gap: float = 0.0
 
 
 def reported(states: list[Said], expected: tuple[str, ...]) -> Said:

@@ -20,11 +20,13 @@ class Repeater:
         begun: When it was first called [s, system time].
         last: When it was last called [s, system time].
         period_s: Time between two calls [s].
+        largest_gap: Longest time between two calls so far [s].
     """
 
     def __init__(self, say: Callable[[], None], rate_hz: float) -> None:
         self._say = say
         self.period_s = 1.0 / rate_hz
+        self.largest_gap = 0.0
         self._stopped = threading.Event()
         self.begun = self.last = time.time()
         self._say()
@@ -35,7 +37,9 @@ class Repeater:
         be_realtime()  # a gamepad does not fall silent because this machine is busy
         due = time.monotonic() + self.period_s
         while not self._stopped.wait(max(0.0, due - time.monotonic())):
-            self.last = time.time()
+            now = time.time()
+            self.largest_gap = max(self.largest_gap, now - self.last)
+            self.last = now
             self._say()
             due = max(due + self.period_s, time.monotonic())
 

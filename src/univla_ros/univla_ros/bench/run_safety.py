@@ -47,6 +47,8 @@ from univla_ros.demo.stall_watch import stalled
 ALL = ('widowx', 'franka', 'airbot', 'mobile_base')
 #: A stall of the machine this long within a trial's time spoils it [s].
 _STALL_S = 0.004
+#: So does a silence this long of what the bench says steadily: a robot rightly stops then [s].
+_OWN_GAP_S = 0.06
 _MOST_DISCARDED = 4
 
 Step = Callable[[str], None]
@@ -219,8 +221,9 @@ class _Session:
         return fault_row(self._robot, fault.name, done, limit_s, discarded)
 
     def _spoilt(self, trial: Trial) -> bool:
-        """Whether the machine stood still between fault and safety."""
-        return stalled(self._stalls.so_far(), trial.began, trial.safe) > _STALL_S
+        """Whether the machine stood still between fault and safety, or our own voice failed."""
+        stall = stalled(self._stalls.so_far(), trial.began, trial.safe)
+        return stall > _STALL_S or trial.own_gap > _OWN_GAP_S
 
 
 @contextmanager

@@ -22,6 +22,8 @@ from univla_ros.command_recorder import CommandRecorder
 
 #: Commands further apart than this are two streams, with a silence between them [periods].
 GAP_PERIODS = 2.5
+#: From this gap on a command may have been said that was not heard [control periods].
+MISSING_PERIODS = 1.6
 #: Time over which measured joints are differentiated [s].
 _SPAN_S = 0.02
 
@@ -168,8 +170,11 @@ def measured_speeds(embodiment: Embodiment, measured: CommandRecorder) -> Comman
 
 
 def streams(commands: CommandRecorder, period_s: float) -> list[CommandRecorder]:
-    """The unbroken pieces of a command stream, cut where nothing was said for a while."""
-    cuts = np.flatnonzero(commands.gaps() > GAP_PERIODS * period_s) + 1
+    """The unbroken pieces of a command stream, cut where a command may be missing.
+
+    Across a command that was not heard, differences say nothing about jerk.
+    """
+    cuts = np.flatnonzero(commands.gaps() > MISSING_PERIODS * period_s) + 1
     edges = [0, *cuts.tolist(), len(commands.times)]
     return [
         CommandRecorder(commands.times[a:b], commands.values[a:b])

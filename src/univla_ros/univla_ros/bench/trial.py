@@ -110,12 +110,14 @@ class Trials:
         time.sleep(max(0.0, injection.at + fault.lasts_s - time.time()))
         healed = time.time()
         trial_end = self._events(fault, injection, healed)
+        own_gap = self._injector.largest_gap()
         if fault.heal is not None:
             fault.heal(self._injector)
         mended = injection.at if fault.heal is None else healed
         recovery = self._recover(fault, mended) - mended
         time.sleep(_AFTER_S)
         trial = self._judge(fault, injection, healed, recovery, *trial_end)
+        trial = dataclasses.replace(trial, own_gap=own_gap)
         self._watch.foreign = None
         if trial.limit_use > 1.0 + ROUNDING:
             self._set_back()  # so that the next trial starts from a posture within the limits
