@@ -131,7 +131,7 @@ def test_the_whole_graph_runs_and_keeps_its_limits(tmp_path, robots):
     [
         (['--robot', 'r2d2'], "unknown robot 'r2d2'; known are airbot"),
         (['--checkpoint', 'nowhere'], "no checkpoint 'nowhere'"),
-        (['--policy', 'gpt'], "unknown policy 'gpt'; known are univla"),
+        (['--policy', 'gpt'], "unknown policy 'gpt'; known are uniact, unified_vla, univla"),
         (['--episodes', '0'], '--episodes must be at least 1'),
     ],
 )
