@@ -155,7 +155,7 @@ class ControllerNode(SuiteNode):
         self._own_timers = [
             self.create_timer(self._period_s, self._tick),
             self.create_timer(1.0 / self.config.state_rate_hz, self._publish_state),
-            self.create_timer(0.05, self._look_around),
+            self.create_timer(0.025, self._look_around),
         ]
 
     def deactivate(self) -> None:
