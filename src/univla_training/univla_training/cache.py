@@ -146,6 +146,7 @@ class Pool:
         for key, path in paths.items():
             facts = self._index['episodes'][key]
             tuples = {name: tuple(facts[name]) for name in ('spaces', 'camera')}
+            tuples['drivers'] = tuple(tuple(part) for part in facts.get('drivers', ()))
             rows.append(EpisodeRow(**{**facts, **tuples, 'key': key, 'path': str(path)}))
         rows.sort(key=lambda row: row.start)
         arrays = {name: self._open(name) for name in self._columns}

@@ -118,18 +118,15 @@ def _shown(
 ) -> tuple[Demonstrations, Demonstrations]:
     """What to learn from, and held-out episodes in the same units."""
     train, held = run.split
-    shown = demonstrations(
-        train, robot, space, share=share, seed=seed, proprioception=section.proprioception
-    )
+    told: dict[str, Any] = {
+        'proprioception': section.proprioception,
+        'correction_weight': section.correction_weight,
+        'imitate_policy': section.imitate_policy,
+    }
+    shown = demonstrations(train, robot, space, share=share, seed=seed, **told)
     if not held.only([robot]).episodes:  # too few to hold any out: the curve shows known ones
         held = train
-    kept = demonstrations(
-        held,
-        robot,
-        space,
-        proprioception=section.proprioception,
-        statistics=shown.statistics,
-    )
+    kept = demonstrations(held, robot, space, statistics=shown.statistics, **told)
     return shown, kept
 
 

@@ -14,6 +14,7 @@ from univla_core.norm_stats import NormStats
 from univla_core.norm_stats import normalize
 from univla_decoders.increments import taken_apart
 
+from univla_training.corrections import imitation_weights
 from univla_training.frame_store import FrameStore
 
 #: Least distance between the quantiles of an action dimension: what moves less than this is
@@ -31,6 +32,7 @@ class Demonstrations:
         body: Normalised proprioception, (m, p) float32, or None.
         shares: Probability with which each frame is drawn, (m,): every task alike often.
         statistics: As one entry of `dataset_statistics.json`.
+        weights: How much each frame counts within its task, (m,).
     """
 
     rows: np.ndarray
@@ -38,6 +40,7 @@ class Demonstrations:
     body: np.ndarray | None
     shares: np.ndarray
     statistics: Mapping[str, Any]
+    weights: np.ndarray
 
     @property
     def action_dim(self) -> int:
@@ -59,6 +62,8 @@ def demonstrations(
     seed: int = 0,
     proprioception: bool = True,
     statistics: Mapping[str, Any] | None = None,
+    correction_weight: float = 1.0,
+    imitate_policy: bool = False,
 ) -> Demonstrations:
     """Clean frames of a robot with normalised actions.
 
@@ -70,15 +75,26 @@ def demonstrations(
         seed: Decides which.
         proprioception: Whether the head reads the measured joints.
         statistics: Of other frames; None computes them from these.
+        correction_weight: How much more a frame counts with which a person corrected a policy.
+        imitate_policy: Whether to imitate what a policy did in an episode that was corrected.
 
     Raises:
         TrainingError: If nothing is left, or actions are not finite.
     """
     own = store.require(robot, space).share(share, seed)
     rows = own.frames[np.asarray(own.clean[own.frames], dtype=bool)]
+    weights = imitation_weights(
+        own,
+        rows,
+        own.arrays[f'actions/{space}'].shape[1],
+        correction_weight=correction_weight,
+        imitate_policy=imitate_policy,
+    )
+    rows, weights = rows[weights > 0.0], weights[weights > 0.0]
     if not len(rows):
         raise TrainingError(
-            f'no frame of {robot} is worth imitating: all its episodes failed or were kicked'
+            f'no frame of {robot} is worth imitating: all its episodes failed, were kicked, or '
+            'hold nothing but what a person had to correct'
         )
     chunks = np.asarray(own.actions(rows, space), dtype=np.float64)
     if is_relative(space):
@@ -99,8 +115,9 @@ def demonstrations(
         rows=rows,
         chunks=scaled.astype(np.float32),
         body=felt,
-        shares=_shares(own, rows),
+        shares=_shares(own, rows, weights),
         statistics=statistics,
+        weights=weights,
     )
 
 
@@ -175,10 +192,10 @@ def _stats(entry: Mapping[str, Any]) -> NormStats:
     return NormStats(**known)
 
 
-def _shares(store: FrameStore, rows: np.ndarray) -> np.ndarray:
+def _shares(store: FrameStore, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     tasks = np.array([row.task for row in store.episodes])[store.episode_of(rows)]
     shares = np.zeros(len(rows))
     for task in np.unique(tasks):
         mine = tasks == task
-        shares[mine] = 1.0 / mine.sum()
+        shares[mine] = weights[mine] / weights[mine].sum()
     return shares / shares.sum()

@@ -28,6 +28,7 @@ class EpisodeRow:
         gripper: Whether the robot has one.
         spaces: Action spaces that its actions are known in.
         camera: Size of the original picture, (height, width) [px].
+        drivers: Who drove, and for how many frames in a row; empty if nobody noted it.
     """
 
     key: str
@@ -43,6 +44,7 @@ class EpisodeRow:
     gripper: bool
     spaces: tuple[str, ...]
     camera: tuple[int, int]
+    drivers: tuple[tuple[str, int], ...] = ()
 
     @property
     def frames(self) -> int:

@@ -19,6 +19,8 @@ from univla_data.episode_reader import read_episode
 from univla_models.image_processor import ImageProcessor
 from univla_models.release import processor_document
 
+from univla_training.corrections import run_lengths
+
 #: Columns that hold axes or action dimensions; robots with fewer leave NaN.
 WIDTH = 8
 
@@ -125,6 +127,7 @@ def encode(
         'gripper': embodiment.gripper is not None,
         'spaces': embodiment.action_spaces,
         'camera': (int(height), int(width)),
+        'drivers': run_lengths(episode.sources),
     }
     return facts, arrays
 

@@ -74,6 +74,12 @@ class DecoderSettings(TrainerSettings):
         'query', 'Kind of head', choices=('query', 'manipulation', 'proprioception')
     )
     share: float = parameter(1.0, 'Share of the action labels to use', low=0.0, high=1.0)
+    correction_weight: float = parameter(
+        3.0, 'How much more a chunk counts with which a person corrected the policy', low=0.0
+    )
+    imitate_policy: bool = parameter(
+        False, 'Imitate what the policy did in episodes that a person corrected, too'
+    )
     proprioception: bool = parameter(True, 'Give the head joint angles and gripper opening')
     body_noise: float = parameter(
         0.02, 'Spread of noise on proprioception, in normalised units', low=0.0
