@@ -25,8 +25,8 @@ from univla_training.lam_training import train_lam
 from univla_training.planning import plan_batch
 from univla_training.pointing import PointingPictures
 from univla_training.pointing import label_side
-from univla_training.pointing_task import GRID
-from univla_training.pointing_task import soft_cells
+from univla_training.pointing_losses import GRID
+from univla_training.pointing_losses import soft_cells
 from univla_training.policy_training import train_policy
 from univla_training.policy_training import trained_policy
 from univla_training.pretraining import own_prompts

@@ -14,7 +14,9 @@ from univla_training.demonstrations import demonstrations
 from univla_training.export import write_decoder
 from univla_training.export import write_policy
 from univla_training.networks import fresh_head
+from univla_training.pointing_beside import PointingBeside
 from univla_training.pretraining import own_prompts
+from univla_training.pretraining import pointing_task
 from univla_training.pretraining import pretrained_policy
 from univla_training.run import TrainingRun
 
@@ -67,7 +69,13 @@ def train_clone(run: TrainingRun, share: float | None = None) -> Path:
         }
     ).to(run.device)
     task = CloningTask(network, heads, own_prompts(), run.split[0], shown)
-    result = run.fit(stage, {'network': network, 'heads': heads}, task.draw, task.loss, settings)
+    modules: dict[str, nn.Module] = {'network': network, 'heads': heads}
+    draw, loss = task.draw, task.loss
+    if section.pointing_share:
+        pointing = pointing_task(run, network)
+        beside = PointingBeside(task.draw, task.loss, pointing, section.pointing_share)
+        modules['pointing'], draw, loss = pointing.heads, beside.draw, beside.loss
+    result = run.fit(stage, modules, draw, loss, settings)
     codebook = write_policy(
         target, network, run.recipe.network, recipe='bc', provenance=run.provenance()
     )

@@ -67,6 +67,12 @@ def _initialize_llama(model: nn.Module, layers: int) -> None:
             if 'o_proj' in name or 'down_proj' in name:  # branches that add up over the layers
                 spread *= (2.0 * layers) ** -0.5
             nn.init.normal_(parameter, std=spread)
+    # Keys begin as queries: tokens attend to what is like them (Trockman and Kolter 2023,
+    # "Mimetic initialization of self-attention layers"), so a word finds its patches early.
+    for name, parameter in model.named_parameters():
+        if 'k_proj' in name:
+            query = model.get_parameter(name.replace('k_proj', 'q_proj'))
+            parameter.data.copy_(query[: len(parameter)])
 
 
 def initialize_vit(vit: VisionTransformer) -> None:

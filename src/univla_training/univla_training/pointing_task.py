@@ -17,13 +17,18 @@ from univla_training.pointing import CELLS
 from univla_training.pointing import KINDS
 from univla_training.pointing import THINGS
 from univla_training.pointing import PointingPictures
+from univla_training.pointing_losses import GRID
+from univla_training.pointing_losses import look_loss
+from univla_training.pointing_losses import plain_attention
+from univla_training.pointing_losses import shown_things
+from univla_training.pointing_losses import soft_cells
 from univla_training.prompting import Prompts
 from univla_training.prompting import TextBatch
 
-#: Cells along one side among which a place is pointed out.
-GRID = 16
 #: Share of the questions that list everything.
 LISTED_SHARE = 0.5
+#: Things whose names are taught to the patches that show them.
+NAMED = ('red', 'green', 'blue', 'plate')
 _COLORS = ('red', 'green', 'blue')
 _CUBE_WORDS = (
     'reach the {} cube',
@@ -51,6 +56,11 @@ class PointingHeads(nn.Module):
         self.aim = nn.Sequential(
             nn.Linear(hidden_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, 6)
         )
+        # What each patch says of itself: where the thing in it stands, whatever it is, and (by its
+        # angle to the embeddings of the names) which thing.
+        self.place = nn.Linear(hidden_dim, 2)
+        self.sharpness = nn.Parameter(torch.tensor(10.0))
+        self.threshold = nn.Parameter(torch.tensor(4.0))
 
     def seen(self, features: Tensor) -> Tensor:
         """Logits of `KINDS` in every cell: (batch, kinds, cells, cells)."""
@@ -59,6 +69,16 @@ class PointingHeads(nn.Module):
         logits = self.see(features).view(batch, side, side, CELLS, CELLS, -1)
         logits = logits.permute(0, 5, 1, 3, 2, 4)  # (batch, kinds, side, cells, side, cells)
         return logits.reshape(batch, -1, side * CELLS, side * CELLS)
+
+    def named(self, patches: Tensor, names: Tensor) -> Tensor:
+        """Logits of each name fitting each patch, by the angle between the two.
+
+        Args:
+            patches: Patches as the language model takes them, (batch, patches, hidden_dim).
+            names: Embeddings of the names, (names, hidden_dim).
+        """
+        cosine = F.normalize(patches, dim=-1) @ F.normalize(names, dim=-1).T
+        return self.sharpness * cosine - self.threshold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +117,7 @@ class PointingTask:
         self.network, self.heads = network, heads
         counts = np.bincount(pictures.labels.ravel(), minlength=len(KINDS)).astype(float)
         rarity = (counts.sum() / np.maximum(counts, 1.0)) ** 0.4
+        self._names = torch.tensor([prompts.word_id(name) for name in NAMED])
         self._weights = torch.from_numpy(rarity / rarity[0]).float()
 
     def draw(self, rng: np.random.Generator, count: int) -> PointingBatch:
@@ -133,13 +154,20 @@ class PointingTask:
             self.heads.seen(features).float(), batch.labels, weight=self._weights
         )
         patches = network.projector(features)
+        name, place = self._patches_loss(patches, batch)
         embedded = network.language_model.model.embed_tokens(batch.text.ids)
         sequence = torch.cat([embedded[:, :1], patches, embedded[:, 1:]], dim=1)
         seen = torch.ones(patches.shape[:2], dtype=torch.bool)
         keep = torch.cat([batch.text.keep[:, :1], seen, batch.text.keep[:, 1:]], dim=1)
-        hidden = network.language_model.model(
-            inputs_embeds=sequence, attention_mask=keep, use_cache=False
-        ).last_hidden_state
+        model = network.language_model.model
+        with plain_attention(model):
+            out = model(
+                inputs_embeds=sequence,
+                attention_mask=keep,
+                use_cache=False,
+                output_attentions=True,
+            )
+        hidden = out.last_hidden_state
         # Every token from the name on shall know the place: for the name itself one look at the
         # picture is enough, and the later ones learn to take it over.
         text = hidden[:, patches.shape[1] :]  # text token i > 0 stands at patches + i
@@ -157,37 +185,46 @@ class PointingTask:
         visible = torch.isfinite(places).all(-1)
         error = (aimed - places.nan_to_num()).abs().sum(-1)
         aim = error[visible].mean()
-        loss = 0.5 * see + 0.3 * point + 2.0 * aim
         last = (token == batch.text.start[sample]) & visible[:, 0]
         first = torch.cat(
             [thing[:1] >= 0, (thing[1:] != thing[:-1]) | (sample[1:] != sample[:-1])]
         )
-        name = first & visible[:, 0]
+        shows = shown_things(batch.labels)[sample, :, thing] > 0  # (tokens, patches)
+        look = look_loss(out.attentions, sample, token + patches.shape[1], shows, first)
+        loss = 0.5 * see + name + 2.0 * place + 0.3 * look + 0.3 * point + 2.0 * aim
+        named = first & visible[:, 0]
         off = error.detach()[:, 0]
         found = (logits.argmax(-1) == cells)[:, 0]
         return loss, {
             'see': float(see.detach()),
+            'name': float(name.detach()),
+            'place': float(place.detach()),
+            'look': float(look.detach()),
             'point': float(point.detach()),
             'aim': float(aim.detach()),
-            'named_off': float(off[name].mean()),
+            'named_off': float(off[named].mean()),
             'last_off': float(off[last].mean()),
             'last_right': float(found[last].float().mean()),
         }
 
+    def _patches_loss(self, patches: Tensor, batch: PointingBatch) -> tuple[Tensor, Tensor]:
+        """How badly patches tell the things in them by name, and the place of the largest one.
 
-def soft_cells(places: Tensor) -> tuple[Tensor, Tensor]:
-    """Cells near each place (…, GRID² + 1), the last one for nowhere, and the right ones (…)."""
-    visible = torch.isfinite(places).all(-1)
-    where = places.nan_to_num().clamp(0.0, 0.999) * GRID
-    centres = torch.arange(GRID) + 0.5
-    column = torch.exp(-0.5 * ((where[..., :1] - centres) / 0.7) ** 2)
-    row = torch.exp(-0.5 * ((where[..., 1:] - centres) / 0.7) ** 2)
-    grid = (row[..., :, None] * column[..., None, :]).flatten(-2)
-    grid = grid / grid.sum(-1, keepdim=True)
-    nowhere = (~visible).float()[..., None]
-    cells = where[..., 1].long() * GRID + where[..., 0].long()
-    cells = torch.where(visible, cells, torch.full_like(cells, GRID * GRID))
-    return torch.cat([grid * (1.0 - nowhere), nowhere], dim=-1), cells
+        This is what makes words and pictures meet quickly: a patch that shows the red cube then
+        lies near the word "red", which therefore finds it by attention, and carries a place that
+        can be read off without knowing which thing it belongs to.
+        """
+        shown = shown_things(batch.labels)  # (batch, patches, things)
+        names = self.network.language_model.model.embed_tokens(self._names)
+        logits = self.heads.named(patches, names).float()
+        target = (shown[..., : len(NAMED)] > 0).float()
+        name = F.binary_cross_entropy_with_logits(logits, target)
+        most, thing = shown.max(-1)
+        sample, patch = torch.nonzero(most > 0, as_tuple=True)
+        places = batch.places[sample, thing[sample, patch]]
+        seen = torch.isfinite(places).all(-1)
+        told = self.heads.place(patches[sample, patch]).float()
+        return name, (told - places.nan_to_num()).abs().sum(-1)[seen].mean()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import nn
 from univla_models.univla_network import UnivlaNetwork
 
 from univla_training.export import write_policy
 from univla_training.lam_training import labels
 from univla_training.networks import fresh_policy
+from univla_training.pointing_beside import PointingBeside
 from univla_training.policy_task import PolicyTask
 from univla_training.pretraining import frozen
 from univla_training.pretraining import half_precision
 from univla_training.pretraining import own_prompts
+from univla_training.pretraining import pointing_task
 from univla_training.pretraining import pretrained_policy
 from univla_training.run import TrainingRun
 from univla_training.weights import load_module
@@ -40,12 +43,18 @@ def train_policy(run: TrainingRun) -> None:
     train, held = (part.only(run.recipe.policy.robots) for part in run.split)
     task = PolicyTask(network, own_prompts(), train, codes, augment=run.recipe.policy.augment)
     checker = PolicyTask(network, own_prompts(), held, codes, augment=False)
+    modules: dict[str, nn.Module] = {'network': network}
+    draw, loss = task.draw, task.loss
+    if run.recipe.policy.pointing_share:
+        pointing = pointing_task(run, network)
+        beside = PointingBeside(task.draw, task.loss, pointing, run.recipe.policy.pointing_share)
+        modules['heads'], draw, loss = pointing.heads, beside.draw, beside.loss
     rows = _clean_rows(held.frames[np.asarray(held.clean[held.frames], dtype=bool)])
     result = run.fit(
         STAGE,
-        {'network': network},
-        task.draw,
-        task.loss,
+        modules,
+        draw,
+        loss,
         settings,
         measure=lambda: checker.check(rows),
     )

@@ -10,6 +10,7 @@ from univla_models.synthetic_tokenizer import build_tokenizer
 from univla_models.univla_network import UnivlaNetwork
 
 from univla_training.networks import fresh_policy
+from univla_training.pointing import PointingPictures
 from univla_training.pointing import draw_all
 from univla_training.pointing_task import PointingHeads
 from univla_training.pointing_task import PointingTask
@@ -19,6 +20,7 @@ from univla_training.weights import load_module
 from univla_training.weights import save_module
 
 WEIGHTS = 'network.safetensors'
+HEADS = 'heads.safetensors'
 STAGE = 'pretraining'
 
 
@@ -31,26 +33,16 @@ def pretrain(run: TrainingRun) -> None:
     if run.done(STAGE):
         return
     folder = run.start(STAGE)
-    recipe, sizes = run.recipe, run.recipe.network
-    settings = run.settings(recipe.pretraining)
-    robots = tuple(recipe.pretraining.robots or recipe.data.robots)
-    run.console.print(f'drawing {recipe.pretraining.scenes} scenes of {", ".join(robots)}')
-    pictures = draw_all(
-        robots,
-        recipe.pretraining.scenes,
-        recipe.pretraining.seed,
-        sizes.image_side,
-        run.cache / 'pointing',
-        run.workers or os.cpu_count() or 1,
-    )
+    sizes = run.recipe.network
+    settings = run.settings(run.recipe.pretraining)
+    pictures = _pictures(run)
     run.seed_torch(settings)
-    network = fresh_policy(sizes)
-    heads = PointingHeads(sizes.dino.dim + sizes.siglip.dim, sizes.llama.hidden)
-    network.to(run.device)
-    heads.to(run.device)
+    network = fresh_policy(sizes).to(run.device)
+    heads = _heads(run)
     task = PointingTask(pictures, own_prompts(), network, heads)
     result = run.fit(STAGE, {'network': network, 'heads': heads}, task.draw, task.loss, settings)
     save_module(network, folder / WEIGHTS)
+    save_module(heads, folder / HEADS)
     run.finish(STAGE, {'steps': result.steps, 'seconds': result.seconds, **result.last})
 
 
@@ -63,6 +55,37 @@ def pretrained_policy(run: TrainingRun) -> UnivlaNetwork:
     network = fresh_policy(run.recipe.network)
     load_module(network, run.require(STAGE, WEIGHTS))
     return network.to(run.device)
+
+
+def pointing_task(run: TrainingRun, network: UnivlaNetwork) -> PointingTask:
+    """The pretraining's task for a network that goes on learning, with the heads it left.
+
+    Raises:
+        TrainingError: If that stage is not complete.
+    """
+    heads = _heads(run)
+    load_module(heads, run.require(STAGE, HEADS))
+    return PointingTask(_pictures(run), own_prompts(), network, heads)
+
+
+def _pictures(run: TrainingRun) -> PointingPictures:
+    section = run.recipe.pretraining
+    robots = tuple(section.robots or run.recipe.data.robots)
+    run.console.print(f'{section.scenes} scenes of {", ".join(robots)}')
+    return draw_all(
+        robots,
+        section.scenes,
+        section.seed,
+        run.recipe.network.image_side,
+        run.cache / 'pointing',
+        run.workers or os.cpu_count() or 1,
+    )
+
+
+def _heads(run: TrainingRun) -> PointingHeads:
+    sizes = run.recipe.network
+    heads = PointingHeads(sizes.dino.dim + sizes.siglip.dim, sizes.llama.hidden)
+    return heads.to(run.device)
 
 
 def own_prompts() -> Prompts:

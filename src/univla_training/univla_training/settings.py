@@ -64,6 +64,9 @@ class PolicySettings(TrainerSettings):
 
     robots: list[str] = parameter([], 'Robots to learn from; empty takes those of the data')
     augment: bool = parameter(True, 'Change brightness and tint of the picture')
+    pointing_share: float = parameter(
+        0.0, 'Share of each batch that goes on pointing in rendered scenes', low=0.0, high=0.9
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,3 +100,6 @@ class CloningSettings(TrainerSettings):
     robots: list[str] = parameter([], 'Robots to learn from; empty takes those of the data')
     share: float = parameter(1.0, 'Share of the action labels to use', low=0.0, high=1.0)
     augment: bool = parameter(True, 'Change brightness and tint of the picture')
+    pointing_share: float = parameter(
+        0.0, 'Share of each batch that goes on pointing in rendered scenes', low=0.0, high=0.9
+    )

@@ -1,0 +1,86 @@
+"""Pointing: what patches show, where attention goes, and pointing on while learning to act."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from univla_training.pointing import CELLS
+from univla_training.pointing import KINDS
+from univla_training.pointing import THINGS
+from univla_training.pointing_beside import PointingBeside
+from univla_training.pointing_losses import look_loss
+from univla_training.pointing_losses import plain_attention
+from univla_training.pointing_losses import shown_things
+
+RED, PLATE = THINGS.index('red'), THINGS.index('plate')
+
+
+def test_patches_know_what_they_show():
+    """A red square of 2 x 3 cells in the second patch of the first row, a plate in the last."""
+    labels = torch.zeros(1, 2 * CELLS, 2 * CELLS, dtype=torch.long)
+    labels[0, 1:3, CELLS + 1 : CELLS + 4] = KINDS.index('red')
+    labels[0, CELLS:, CELLS:] = KINDS.index('plate')
+    shown = shown_things(labels)
+    expected = torch.zeros(1, 4, len(THINGS), dtype=torch.long)
+    expected[0, 1, RED] = 6
+    expected[0, 3, PLATE] = CELLS * CELLS
+    torch.testing.assert_close(shown, expected)
+
+
+@pytest.mark.parametrize(('patch', 'looks'), [(1, True), (2, False)])
+def test_looking_elsewhere_costs(patch, looks):
+    """Sequence: start, three patches, one word; the word means what patch 1 (from 0) shows."""
+    attention = torch.zeros(1, 2, 5, 5)
+    attention[0, 0, 4, 1 + patch] = 1.0
+    loss = look_loss(
+        [attention, attention],
+        torch.tensor([0]),
+        torch.tensor([4]),
+        torch.tensor([[False, True, False]]),
+        torch.tensor([True]),
+    )
+    assert (float(loss) < 0.01) == looks
+
+
+def test_what_is_not_to_be_seen_is_not_looked_for():
+    """Else the loss of a hidden thing would pull attention anywhere."""
+    attention = torch.full((1, 1, 4, 4), 0.25, requires_grad=True)
+    shows = torch.tensor([[False, False], [False, True]])
+    both = torch.tensor([True, True])
+    loss = look_loss([attention], torch.tensor([0, 0]), torch.tensor([2, 3]), shows, both)
+    loss.backward()
+    assert attention.grad is not None
+    assert not attention.grad[0, 0, 2].any()
+    assert attention.grad[0, 0, 3].any()
+
+
+def test_attention_is_put_back():
+    model = SimpleNamespace(config=SimpleNamespace(_attn_implementation='sdpa'))
+    with pytest.raises(ValueError, match='broken'), plain_attention(model):
+        assert model.config._attn_implementation == 'eager'
+        raise ValueError('broken')
+    assert model.config._attn_implementation == 'sdpa'
+
+
+def test_a_share_of_each_batch_points():
+    weight = nn.Parameter(torch.tensor(2.0))
+
+    class Pointing:
+        def draw(self, rng, count):
+            return count
+
+        def loss(self, batch):
+            return weight * batch, {'last_off': 0.5, 'last_right': 0.25, 'see': 9.0}
+
+    beside = PointingBeside(
+        lambda rng, count: count, lambda batch: (weight * batch, {'right': 1.0}), Pointing(), 0.25
+    )
+    batch = beside.draw(np.random.default_rng(0), 64)
+    assert batch == (48, 16)
+    loss, facts = beside.loss(batch)
+    assert loss.item() == 2.0 * 64
+    assert facts == {'own': 96.0, 'right': 1.0, 'last_off': 0.5, 'last_right': 0.25}
