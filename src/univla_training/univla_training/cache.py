@@ -23,13 +23,13 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 from univla_core.errors import TrainingError
-from univla_data.episode_reader import find_episodes
 
 from univla_training.frame_store import EpisodeRow
 from univla_training.frame_store import FrameStore
 from univla_training.recorded import FrameFormat
 from univla_training.recorded import columns
 from univla_training.recorded import read_frames
+from univla_training.recordings import recorded_episodes
 from univla_training.settings import DataSettings
 from univla_training.training_state import require_space
 from univla_training.training_state import write_atomically
@@ -41,33 +41,35 @@ SAVE_EVERY_S = 5.0
 
 
 def build_store(
-    data: Path,
+    data: Path | Sequence[Path],
     cache: Path,
     settings: DataSettings,
     side: int,
     *,
     workers: int = 0,
+    least: int = 2,
     console: Console | None = None,
 ) -> FrameStore:
-    """Frames of all episodes of a folder; only what is new is computed.
+    """Frames of all episodes of some places; only what is new is computed.
 
     Args:
-        data: Folder with recorded episodes.
+        data: Where recorded episodes are, see `recorded_episodes`.
         cache: Folder for the arrays of all data sets; may be deleted at any time.
         settings: Camera, rate, horizon and robots.
         side: Side of the pictures [px].
         workers: Processes; 0 takes one for each core.
+        least: Episodes of the robots asked for that there must be.
         console: Where progress shows.
 
     Raises:
-        TrainingError: If there are fewer than two episodes of the robots asked for, or one
-            of them is unusable.
+        TrainingError: If there are fewer episodes, or one of them is unusable.
     """
-    paths = find_episodes(data) if data.exists() else []
-    if len(paths) < 2:
+    paths = recorded_episodes(data)
+    where = str(data) if isinstance(data, Path) else ', '.join(map(str, data))
+    if len(paths) < least:
         raise TrainingError(
-            f'{data}: holds {len(paths)} recorded episodes; at least two are needed. Make some: '
-            '`./univla collect --robot widowx --task reach --episodes 100`'
+            f'{where}: holds {len(paths)} recorded episodes; at least {least} are needed. Make '
+            'some: `./univla collect --robot widowx --task reach --episodes 100`'
         )
     frame_format = FrameFormat(
         side=side, camera=settings.camera, rate_hz=settings.rate_hz, horizon=settings.horizon
@@ -76,15 +78,15 @@ def build_store(
         keys = pool.add(paths, workers or os.cpu_count() or 1, console)
         store = pool.store(dict(zip(keys, paths, strict=True)))
     store = store.only(settings.robots)
-    _check(store, data, settings)
+    _check(store, where, settings, least)
     return store
 
 
-def _check(store: FrameStore, data: Path, settings: DataSettings) -> None:
-    if len(store.episodes) < 2:
+def _check(store: FrameStore, where: str, settings: DataSettings, least: int) -> None:
+    if len(store.episodes) < least:
         raise TrainingError(
-            f'{data}: {len(store.episodes)} of its episodes are of {", ".join(settings.robots)}; '
-            'at least two are needed. Widen `robots` in the section data of the recipe'
+            f'{where}: {len(store.episodes)} of its episodes are of {", ".join(settings.robots)}; '
+            f'at least {least} are needed. Widen `robots` in the section data of the recipe'
         )
     for robot in store.robots:
         sizes: dict[tuple[int, int], str] = {}
@@ -94,7 +96,7 @@ def _check(store: FrameStore, data: Path, settings: DataSettings) -> None:
         if len(sizes) > 1:
             listed = ', '.join(f'{w}x{h} in {path}' for (h, w), path in sizes.items())
             raise TrainingError(
-                f'{data}: pictures of {robot} have different sizes ({listed}); resized alike '
+                f'{where}: pictures of {robot} have different sizes ({listed}); resized alike '
                 'they would be distorted differently. Keep the episodes of one camera setting'
             )
 

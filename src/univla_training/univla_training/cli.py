@@ -29,7 +29,13 @@ def common(
     recipe: Annotated[
         str, typer.Option(help='Sizes and settings: a name in config/training, or a YAML.')
     ] = 'tiny',
-    data: Annotated[Path, typer.Option(help='Folder with recorded episodes.')] = Path('data'),
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help='Folder with recorded episodes, a bag, or an exported data set; may be given '
+            'several times; default **data**.'
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help='Folder of the run; default **out/training/RECIPE**.')
     ] = None,
@@ -50,11 +56,13 @@ def common(
     from univla_training.run import open_run
 
     chosen = load_recipe(recipe)
+    places = data or [Path('data')]
     return open_run(
         chosen,
         out or Path('out/training') / chosen.name,
         device=device,
-        data=data,
+        data=places[0],
+        more_data=tuple(places[1:]),
         seed=seed,
         minutes=minutes,
         resume=resume,

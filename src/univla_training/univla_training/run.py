@@ -54,7 +54,9 @@ class TrainingRun:
     Attributes:
         recipe: Sizes and settings.
         out: Folder of the run.
-        data: Folder with recorded episodes, searched at all depths.
+        data: Where recorded episodes are: a folder searched at all depths, a bag, or an exported
+            data set.
+        more_data: Further such places.
         seed: Seed of the run; each stage's own seed is added to it.
         device: Where networks live.
         minutes: Longest time of each stage [min], over the recipe's; None takes the recipe's.
@@ -68,6 +70,7 @@ class TrainingRun:
     recipe: Recipe
     out: Path
     data: Path = Path('data')
+    more_data: tuple[Path, ...] = ()
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device('cpu'))
     minutes: float | None = None
@@ -87,13 +90,18 @@ class TrainingRun:
         from univla_training.cache import build_store
 
         return build_store(
-            self.data,
+            self.places,
             self.cache,
             self.recipe.data,
             self.recipe.network.image_side,
             workers=self.workers,
             console=self.console,
         )
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Everywhere that recorded episodes are looked for."""
+        return (self.data, *self.more_data)
 
     @cached_property
     def split(self) -> tuple[FrameStore, FrameStore]:
@@ -186,7 +194,7 @@ class TrainingRun:
             'recipe': self.recipe.name,
             'seed': self.seed,
             'minutes': self.minutes,
-            'data': str(self.data),
+            'data': ', '.join(map(str, self.places)),
             'device': str(self.device),
             'commands': list(self.commands),
             'versions': {
