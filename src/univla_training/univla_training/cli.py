@@ -140,13 +140,27 @@ def decoder(
     policy: Annotated[str, typer.Option(help='Policy whose latent actions are decoded.')] = (
         'univla'
     ),
+    checkpoint: Annotated[
+        str,
+        typer.Option(help='Train the decoder of this checkpoint further; needs no other stage.'),
+    ] = '',
+    decoder: Annotated[
+        str, typer.Option(help='With --checkpoint: decoder folder to begin with, not its own.')
+    ] = '',
 ) -> None:
-    """Train the decoder of one robot on the run's policy."""
+    """Train the decoder of one robot on the run's policy, or further on that of a checkpoint."""
     from univla_training.stages import run_decoder
+    from univla_training.stages import run_finetuning
 
     if policy not in POLICIES:
         raise ConfigError(f'no policy {policy!r} to train for; choose {", ".join(POLICIES)}')
-    run_decoder(run, robot, action_space or None, share or run.recipe.decoder.share)
+    part = share or run.recipe.decoder.share
+    if checkpoint:
+        run_finetuning(run, robot, checkpoint, decoder, action_space or None, part)
+        return
+    if decoder:
+        raise ConfigError('--decoder says what to begin with; it needs --checkpoint')
+    run_decoder(run, robot, action_space or None, part)
 
 
 @train.command()

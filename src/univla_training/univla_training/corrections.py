@@ -33,25 +33,17 @@ def is_corrected(row: EpisodeRow) -> bool:
     return {PERSON, POLICY} <= {name for name, _ in row.drivers}
 
 
-def imitation_weights(
-    store: FrameStore,
-    rows: np.ndarray,
-    horizon: int,
-    *,
-    correction_weight: float = 1.0,
-    imitate_policy: bool = False,
-) -> np.ndarray:
-    """How much each frame's chunk counts, (m,).
+def corrections(
+    store: FrameStore, rows: np.ndarray, horizon: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which chunks of corrected episodes a person drove, and in which the policy drove, (m,) each.
 
     Args:
         store: Episodes.
         rows: Frames of it.
         horizon: Rows of a chunk.
-        correction_weight: Of chunks that a person drove in a corrected episode, against 1.
-        imitate_policy: Whether chunks of a corrected episode in which the policy drove count
-            as others do; else they are worth 0.
     """
-    weights = np.ones(len(rows))
+    mended, mistaken = (np.zeros(len(rows), dtype=bool) for _ in range(2))
     places = store.episode_of(rows)
     for place in np.unique(places):
         row = store.episodes[place]
@@ -60,8 +52,6 @@ def imitation_weights(
         mine = places == place
         steps = rows[mine, None] - row.start + np.arange(horizon)  # (frames, horizon)
         driver = drivers(row)[np.minimum(steps, row.frames - 1)]
-        worth = np.where((driver == PERSON).all(axis=1), correction_weight, 1.0)
-        if not imitate_policy:
-            worth[(driver == POLICY).any(axis=1)] = 0.0
-        weights[mine] = worth
-    return weights
+        mended[mine] = (driver == PERSON).all(axis=1)
+        mistaken[mine] = (driver == POLICY).any(axis=1)
+    return mended, mistaken

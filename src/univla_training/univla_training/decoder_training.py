@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from univla_core.embodiment import Embodiment
 from univla_core.embodiment import load_embodiment
+from univla_core.errors import TrainingError
 from univla_decoders.declaration import DecoderDeclaration
+from univla_decoders.heads import DecoderHead
 from univla_models.univla_network import UnivlaNetwork
 
 from univla_training.counting import counting
@@ -19,14 +23,18 @@ from univla_training.demonstrations import Demonstrations
 from univla_training.demonstrations import demonstrations
 from univla_training.demonstrations import is_relative
 from univla_training.export import write_decoder
+from univla_training.frame_store import FrameStore
 from univla_training.networks import fresh_head
 from univla_training.policy_training import CHECKPOINT
 from univla_training.policy_training import trained_policy
 from univla_training.pretraining import own_prompts
+from univla_training.prompting import Prompts
 from univla_training.run import TrainingRun
 from univla_training.settings import DecoderSettings
 
 NUM_CODES = 16
+#: What the policy plans on frames that are trained on, and on others; kept to resume with.
+PLANS = ('plans.npz', 'held_plans.npz')
 
 
 def train_decoder(
@@ -56,7 +64,7 @@ def train_decoder(
     if run.done(stage):
         return target
     settings = run.settings(section)
-    shown, held = _shown(run, robot, space, part, settings.seed, section)
+    shown, held = shown_and_held(run.split, robot, space, part, settings)
     network = trained_policy(run)
     folder = run.start(stage)
     run.seed_torch(settings)
@@ -64,18 +72,61 @@ def train_decoder(
     head = fresh_head(
         run.recipe.network, kind, run.recipe.data.horizon, shown.action_dim, shown.body_dim
     ).to(run.device)
+    planner = Planner(network, own_prompts(), run.store)
+    figures = fit_head(run, stage, head, planner, shown, held, settings)
+    declaration = declare(run, embodiment, space, shown, checkpoint_codebook(run))
+    write_decoder(target, head, declaration, shown.statistics)
+    for name in PLANS:
+        (folder / name).unlink(missing_ok=True)
+    facts: dict[str, Any] = {'robot': robot, 'action_space': space, 'share': part}
+    facts |= {'episodes': shown.statistics['num_trajectories'], 'frames': len(shown.rows)}
+    run.finish(stage, {**facts, **figures, 'folder': str(target)})
+    return target
+
+
+@dataclass(frozen=True)
+class Planner:
+    """A frozen policy, its tokenizer, and the frames that it plans on."""
+
+    network: UnivlaNetwork
+    prompts: Prompts
+    store: FrameStore
+
+
+def fit_head(
+    run: TrainingRun,
+    stage: str,
+    head: DecoderHead,
+    planner: Planner,
+    shown: Demonstrations,
+    held: Demonstrations,
+    settings: DecoderSettings,
+) -> dict[str, Any]:
+    """Train a head on what the policy plans, in place.
+
+    The plans stay in the folder of the stage, as `PLANS`, for resuming.
+
+    Returns:
+        Figures for the result: steps, seconds, last losses, and `held_out` with the error of the
+        head as it came, `held_out_before`.
+
+    Raises:
+        TrainingError: If training fails.
+    """
+    folder = run.folder(stage)
     tasks = [
         DecoderTask(
             head,
-            _plans(run, network, part_of, folder / name),
-            part_of.chunks,
-            part_of.body,
-            part_of.shares,
-            body_noise=section.body_noise,
+            _plans(run, planner, part, folder / name),
+            part.chunks,
+            part.body,
+            part.shares,
+            body_noise=settings.body_noise,
         )
-        for part_of, name in ((shown, 'plans.npz'), (held, 'held_plans.npz'))
+        for part, name in zip((shown, held), PLANS, strict=True)
     ]
     rows = np.random.default_rng(0).permutation(len(held.rows))[:1024]
+    before = tasks[1].check(rows)
     result = run.fit(
         stage,
         {'head': head},
@@ -84,15 +135,8 @@ def train_decoder(
         settings,
         measure=lambda: {'held_out': tasks[1].check(rows)},
     )
-    declaration = declare(run, embodiment, space, shown, checkpoint_codebook(run))
-    write_decoder(target, head, declaration, shown.statistics)
-    for name in ('plans.npz', 'held_plans.npz'):
-        (folder / name).unlink(missing_ok=True)
-    facts: dict[str, Any] = {'robot': robot, 'action_space': space, 'share': part}
-    facts |= {'episodes': shown.statistics['num_trajectories'], 'frames': len(shown.rows)}
-    facts |= {'steps': result.steps, 'seconds': result.seconds, **result.last}
-    run.finish(stage, {**facts, 'held_out': tasks[1].check(rows), 'folder': str(target)})
-    return target
+    figures = {'steps': result.steps, 'seconds': result.seconds, **result.last}
+    return {**figures, 'held_out_before': before, 'held_out': tasks[1].check(rows)}
 
 
 def default_space(embodiment: Embodiment) -> str:
@@ -113,30 +157,53 @@ def decoder_folder(run: TrainingRun, embodiment: Embodiment, space: str, share: 
     return run.out / CHECKPOINT / 'decoders' / variant(embodiment, space, share)
 
 
-def _shown(
-    run: TrainingRun, robot: str, space: str, share: float, seed: int, section: DecoderSettings
+def shown_and_held(
+    split: tuple[FrameStore, FrameStore],
+    robot: str,
+    space: str,
+    share: float,
+    section: DecoderSettings,
+    *,
+    statistics: Mapping[str, Any] | None = None,
 ) -> tuple[Demonstrations, Demonstrations]:
-    """What to learn from, and held-out episodes in the same units."""
-    train, held = run.split
+    """What to learn from, and held-out episodes in the same units; the same where there are none.
+
+    Args:
+        split: Episodes to learn from and others.
+        robot: Whose.
+        space: Action space.
+        share: Share of the episodes to learn from whose labels are used.
+        section: How; its seed decides which.
+        statistics: As `demonstrations` takes them.
+
+    Raises:
+        TrainingError: If nothing is left to learn from.
+    """
+    train, held = split
     told: dict[str, Any] = {
         'proprioception': section.proprioception,
         'correction_weight': section.correction_weight,
         'imitate_policy': section.imitate_policy,
     }
-    shown = demonstrations(train, robot, space, share=share, seed=seed, **told)
-    if not held.only([robot]).episodes:  # too few to hold any out: the curve shows known ones
-        held = train
-    kept = demonstrations(held, robot, space, statistics=shown.statistics, **told)
+    shown = demonstrations(
+        train, robot, space, share=share, seed=section.seed, statistics=statistics, **told
+    )
+    try:
+        kept = demonstrations(held, robot, space, statistics=shown.statistics, **told)
+    except TrainingError:  # too few to hold any out: the curve shows known ones
+        kept = demonstrations(train, robot, space, statistics=shown.statistics, **told)
     return shown, kept
 
 
-def _plans(run: TrainingRun, network: UnivlaNetwork, shown: Demonstrations, path: Path) -> Plans:
+def _plans(run: TrainingRun, planner: Planner, shown: Demonstrations, path: Path) -> Plans:
     """What the policy plans on the frames; kept on disk, so that resuming does not plan again."""
     if path.is_file():
         with np.load(path) as archive:
             return Plans(**{name: archive[name] for name in ('latent', 'visual', 'codes')})
     with counting(run.console, 'planning', len(shown.rows)) as advance:
-        plans = plan_frames(network, own_prompts(), run.store, shown.rows, progress=advance)
+        plans = plan_frames(
+            planner.network, planner.prompts, planner.store, shown.rows, progress=advance
+        )
     unfinished = path.with_suffix('.part.npz')
     np.savez(unfinished, **vars(plans))
     unfinished.rename(path)

@@ -14,7 +14,7 @@ from univla_core.norm_stats import NormStats
 from univla_core.norm_stats import normalize
 from univla_decoders.increments import taken_apart
 
-from univla_training.corrections import imitation_weights
+from univla_training.corrections import corrections
 from univla_training.frame_store import FrameStore
 
 #: Least distance between the quantiles of an action dimension: what moves less than this is
@@ -33,6 +33,7 @@ class Demonstrations:
         shares: Probability with which each frame is drawn, (m,): every task alike often.
         statistics: As one entry of `dataset_statistics.json`.
         weights: How much each frame counts within its task, (m,).
+        corrections: How many frames begin what a person did to correct a policy.
     """
 
     rows: np.ndarray
@@ -41,6 +42,7 @@ class Demonstrations:
     shares: np.ndarray
     statistics: Mapping[str, Any]
     weights: np.ndarray
+    corrections: int = 0
 
     @property
     def action_dim(self) -> int:
@@ -83,14 +85,10 @@ def demonstrations(
     """
     own = store.require(robot, space).share(share, seed)
     rows = own.frames[np.asarray(own.clean[own.frames], dtype=bool)]
-    weights = imitation_weights(
-        own,
-        rows,
-        own.arrays[f'actions/{space}'].shape[1],
-        correction_weight=correction_weight,
-        imitate_policy=imitate_policy,
-    )
-    rows, weights = rows[weights > 0.0], weights[weights > 0.0]
+    mended, mistaken = corrections(own, rows, own.arrays[f'actions/{space}'].shape[1])
+    weights = np.where(mended, correction_weight, 1.0)
+    kept = (weights > 0.0) & (imitate_policy | ~mistaken)
+    rows, weights, mended = rows[kept], weights[kept], mended[kept]
     if not len(rows):
         raise TrainingError(
             f'no frame of {robot} is worth imitating: all its episodes failed, were kicked, or '
@@ -118,6 +116,7 @@ def demonstrations(
         shares=_shares(own, rows, weights),
         statistics=statistics,
         weights=weights,
+        corrections=int(mended.sum()),
     )
 
 

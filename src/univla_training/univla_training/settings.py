@@ -83,6 +83,9 @@ class DecoderSettings(TrainerSettings):
     imitate_policy: bool = parameter(
         False, 'Imitate what the policy did in episodes that a person corrected, too'
     )
+    finetune_rate: float = parameter(
+        0.3, 'Factor on the learning rate where a trained decoder is trained further', low=0.0
+    )
     proprioception: bool = parameter(True, 'Give the head joint angles and gripper opening')
     body_noise: float = parameter(
         0.02, 'Spread of noise on proprioception, in normalised units', low=0.0

@@ -58,6 +58,37 @@ def run_decoder(run: TrainingRun, robot: str, action_space: str | None, share: f
     _stage(run, f'decoder of {robot}', lambda: train_decoder(run, robot, space, share))
 
 
+def run_finetuning(
+    run: TrainingRun,
+    robot: str,
+    checkpoint: str,
+    decoder: str,
+    action_space: str | None,
+    share: float,
+) -> None:
+    """Stage `finetune/<robot>`: a decoder of a shipped checkpoint, trained further.
+
+    Raises:
+        TrainingError: As `finetune_decoder`.
+    """
+    from univla_training.finetuning import finetune_decoder
+
+    def train() -> None:
+        folder = finetune_decoder(
+            run, robot, checkpoint, decoder=decoder, action_space=action_space, share=share
+        )
+        known = run.result(f'finetune/{robot}')
+        run.console.print(
+            f'{known["frames"]} frames, {known["correction_frames"]} of them corrections; error '
+            f'{known["held_out_before"]:.4f} → {known["held_out"]:.4f}; try it: ./univla eval '
+            f'--robot {robot} --checkpoint {checkpoint} --decoder {folder}',
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    _stage(run, f'decoder of {robot}, further', train)
+
+
 def run_cloning(run: TrainingRun, share: float) -> None:
     """Stage `cloning`, with a share of the labels."""
     from univla_training.cloning import train_clone
