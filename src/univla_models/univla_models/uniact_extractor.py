@@ -171,27 +171,41 @@ class Extractor(nn.Module):
         """
         if keep is None:
             keep = torch.ones_like(ids)
+        states = self.states(self.video_tokens(pixels), ids, keep)
+        return states[torch.arange(len(ids), device=ids.device), last_attended(keep)]
+
+    def states(self, video: Tensor, ids: Tensor, keep: Tensor) -> Tensor:
+        """States at every position, after the final norm, (batch, prompt, hidden).
+
+        Args:
+            video: What stands for the picture, (batch, pooled² + 1, hidden).
+            ids: As `forward`.
+            keep: As `forward`.
+        """
         language: Any = self.language_model['model']
         embedded = language.embed_tokens(ids)  # (batch, prompt, hidden)
-        video = self.video_tokens(pixels).flatten(0, 1)  # (batch · tokens, hidden)
         place = (ids == self.config.video_token)[..., None].expand_as(embedded)
-        embedded = embedded.masked_scatter(place, video.to(embedded.dtype))
-        states = language(
+        embedded = embedded.masked_scatter(place, video.flatten(0, 1).to(embedded.dtype))
+        return language(
             inputs_embeds=embedded, attention_mask=keep, use_cache=False
         ).last_hidden_state
-        return states[torch.arange(len(ids), device=ids.device), last_attended(keep)]
 
     def video_tokens(self, pixels: Tensor) -> Tensor:
         """(batch, 3, side, side) → (batch, pooled² + 1, hidden): the patches, then the newline."""
+        return self.pooled(self.multi_modal_projector(self.patches(pixels)))
+
+    def patches(self, pixels: Tensor) -> Tensor:
+        """What SigLIP sees in each patch, (batch, grid², vision)."""
         tower: Any = self.vision_tower['vision_model']
-        patches = tower.embeddings(pixels)
         # Before SigLIP's last norm, which LLaVA-OneVision stores and does not use.
-        seen = tower.encoder(inputs_embeds=patches).last_hidden_state
-        tokens = self.multi_modal_projector(seen)  # (batch, grid², hidden)
+        return tower.encoder(inputs_embeds=tower.embeddings(pixels)).last_hidden_state
+
+    def pooled(self, tokens: Tensor) -> Tensor:
+        """Projected patches (batch, grid², hidden), resized, and the newline behind them."""
         grid, pooled = self.config.grid, self.config.pooled
         maps = tokens.transpose(1, 2).unflatten(2, (grid, grid))
         maps = F.interpolate(maps, size=(pooled, pooled), mode='bilinear')
-        newline = self.image_newline.expand(len(pixels), 1, -1)
+        newline = self.image_newline.expand(len(tokens), 1, -1)
         return torch.cat([maps.flatten(2).transpose(1, 2), newline], dim=1)
 
     def restore_buffers(self, device: torch.device) -> None:

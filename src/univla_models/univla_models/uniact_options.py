@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -15,6 +16,8 @@ from univla_models.image_processor import check_image
 LIBERO_SIDE = 400
 CROP = 384
 BATCH_NORMS = ('running', 'frame')
+#: Sides of the pictures that small checkpoints are trained on [px].
+SQUASHED = (28, 56, 84, 112, 168, 224, 378)
 
 
 def zoom(image: np.ndarray) -> np.ndarray:
@@ -26,9 +29,18 @@ def zoom(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(resized[first : first + CROP, first : first + CROP])
 
 
+def squash(image: np.ndarray, side: int) -> np.ndarray:
+    """Squash to a square of so many pixels, as the frames are stored that small ones train on."""
+    check_image(image)
+    resized = Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
+    return np.asarray(resized)
+
+
 #: Steps before extractor and backbone: those of the first view, those of every other view.
+#: Checkpoints that `univla train uniact` makes take one of `squash_<side>`.
 PREPARATIONS: dict[str, tuple[tuple[Callable[[np.ndarray], np.ndarray], ...], ...]] = {
     'none': ((), ()),
+    **{f'squash_{side}': ((partial(squash, side=side),),) * 2 for side in SQUASHED},
     'libero_mlp': ((rotate_half_turn, zoom), (rotate_half_turn,)),
     'libero_act': ((rotate_half_turn,), (rotate_half_turn,)),
 }

@@ -22,7 +22,7 @@ train = typer.Typer(
     no_args_is_help=True,
     help='Train the stages of UniVLA on recorded episodes; each goes on where it was stopped.',
 )
-POLICIES = ('univla',)
+POLICIES = ('univla', 'uniact')
 
 
 def common(
@@ -147,13 +147,24 @@ def decoder(
     decoder: Annotated[
         str, typer.Option(help='With --checkpoint: decoder folder to begin with, not its own.')
     ] = '',
+    head: Annotated[
+        str, typer.Option(help="Kind of head of UniAct, uniact_act or uniact_mlp; the recipe's.")
+    ] = '',
 ) -> None:
-    """Train the decoder of one robot on the run's policy, or further on that of a checkpoint."""
+    """Train the decoder of one robot on the run's policy, or further on that of a checkpoint.
+
+    With --policy uniact a new head is trained on the run's UniAct or on that of --checkpoint.
+    """
     from univla_training.stages import run_decoder
     from univla_training.stages import run_finetuning
+    from univla_training.stages import run_uniact_decoder
 
     if policy not in POLICIES:
         raise ConfigError(f'no policy {policy!r} to train for; choose {", ".join(POLICIES)}')
+    if policy == 'uniact':
+        own = share or run.recipe.uniact.decoder.share
+        run_uniact_decoder(run, robot, action_space or None, own, head, checkpoint)
+        return
     part = share or run.recipe.decoder.share
     if checkpoint:
         run_finetuning(run, robot, checkpoint, decoder, action_space or None, part)
@@ -175,6 +186,15 @@ def bc(
     from univla_training.stages import run_cloning
 
     run_cloning(run, share or run.recipe.cloning.share)
+
+
+@train.command()
+@on_a_run
+def uniact(run: TrainingRun) -> None:
+    """Train UniAct: universal actions and a head for each robot (recipe uniact-tiny)."""
+    from univla_training.stages import run_uniact
+
+    run_uniact(run)
 
 
 @train.command('all')

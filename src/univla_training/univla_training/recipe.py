@@ -23,6 +23,7 @@ from univla_training.settings import DecoderSettings
 from univla_training.settings import LamSettings
 from univla_training.settings import PolicySettings
 from univla_training.settings import PretrainingSettings
+from univla_training.uniact_settings import UniactRecipe
 
 __all__ = ['NetworkSizes', 'Recipe', 'load_recipe', 'recipe_from_mapping', 'recipe_names']
 
@@ -42,6 +43,7 @@ class Recipe:
         policy: Next-token training on the codes of stage 2.
         decoder: The decoder of one robot, on a frozen or LoRA policy.
         cloning: Direct behaviour cloning, the rival of the same size and time.
+        uniact: UniAct, its sizes and its stages.
     """
 
     name: str = 'unnamed'
@@ -53,6 +55,7 @@ class Recipe:
     policy: PolicySettings = PolicySettings()
     decoder: DecoderSettings = DecoderSettings()
     cloning: CloningSettings = CloningSettings()
+    uniact: UniactRecipe = UniactRecipe()
 
     def document(self) -> dict[str, Any]:
         """The recipe as plain values, for model cards and `recipe.yaml` beside the results."""

@@ -43,6 +43,8 @@ COMMANDS = {
     'policy': 'train policy',
     'decoder': 'train decoder --robot …',
     'cloning': 'train bc',
+    'uniact_pretraining': 'train uniact',
+    'uniact': 'train uniact',
 }
 RESULT = 'result.json'
 

@@ -11,6 +11,7 @@ from time import monotonic
 
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import TrainingError
+from univla_core.paths import checkpoint_path
 
 from univla_training.card import write_card
 from univla_training.run import TrainingRun
@@ -95,6 +96,45 @@ def run_cloning(run: TrainingRun, share: float) -> None:
 
     _check_robots(run)
     _stage(run, 'cloning', lambda: train_clone(run, share))
+
+
+def run_uniact(run: TrainingRun) -> None:
+    """Stages `uniact_pretraining` and `uniact`."""
+    from univla_training.uniact_pretraining import pretrain_uniact
+    from univla_training.uniact_training import train_uniact
+
+    _check_robots(run)
+    _stage(run, 'uniact_pretraining', lambda: pretrain_uniact(run))
+    _stage(run, 'uniact', lambda: train_uniact(run))
+
+
+def run_uniact_decoder(
+    run: TrainingRun,
+    robot: str,
+    action_space: str | None,
+    share: float,
+    head: str = '',
+    checkpoint: str = '',
+) -> None:
+    """Stage `uniact_decoder/<robot>`: fast adaptation.
+
+    Raises:
+        TrainingError: If the robot is unknown, has no episodes, or not in that action space.
+    """
+    from univla_training.uniact_decoder_training import train_uniact_decoder
+
+    folder = checkpoint_path(checkpoint) if checkpoint else None
+    if action_space:
+        load_embodiment(robot).action_names(action_space)
+    if len(run.store.require(robot, action_space).episodes) < 2:
+        raise TrainingError(f'{run.data}: one episode of {robot} is too few; collect more')
+    _stage(
+        run,
+        f'decoder of {robot}',
+        lambda: train_uniact_decoder(
+            run, robot, action_space, share, head=head or None, checkpoint=folder
+        ),
+    )
 
 
 def run_card(run: TrainingRun, results: Path | None = None) -> Path:
