@@ -122,10 +122,10 @@ class DecoderDeclaration:
             raise ConfigError(f'{where}: choices belong to a navigation head and only to it')
         needs = self.head in ('proprioception', 'uniact_act')
         has = bool(self.proprioception_dim)
-        if (needs and not has) or (has and not (needs or self.head == 'query')):
+        if (needs and not has) or (has and not (needs or self.head in ('query', TOKENS))):
             raise ConfigError(
                 f'{where}: proprioception_dim belongs to a proprioception head and to '
-                'uniact_act; a query head may have it, no other'
+                'uniact_act; query and tokens may have it, no other'
             )
         columns = {len(row) for row in self.choices} or {self.action_dim}
         if columns != {len(self.names)}:

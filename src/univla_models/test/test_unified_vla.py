@@ -2,18 +2,22 @@
 
 import base64
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from safetensors.torch import save_file
 from univla_core.errors import ActionError
 from univla_core.errors import CheckpointError
 from univla_core.errors import ConfigError
 from univla_core.errors import ObservationError
+from univla_models.emu3_language import TABLES
 from univla_models.emu3_language import Continuation
 from univla_models.emu3_language import allow_only
 from univla_models.emu3_language import emu3_settings
+from univla_models.emu3_language import kept_ids
 from univla_models.emu3_language import language_from_state
 from univla_models.emu3_language import weighted_loss
 from univla_models.emu3_vision import ReleasedLayout
@@ -229,6 +233,26 @@ def test_options_and_recipes_are_checked(checkpoint, tmp_path):
 def test_switches_that_no_release_sets_are_refused(name):
     with pytest.raises(CheckpointError, match=name):
         emu3_settings({name: True}, 'config.json')
+
+
+def test_a_file_may_keep_a_part_of_the_vocabulary(checkpoint, policy, picture, tmp_path):
+    """Small checkpoints: rows of ids that nobody says are left out, and come back as zeros."""
+    folder = shutil.copytree(checkpoint, tmp_path / 'kept')
+    low = tokens.LAST_ACTION - policy.fast.num_ids + 1
+    ranges = [[0, 255], [low, tokens.LAST_ACTION], [tokens.PAD, tokens.FIRST_VISUAL + 31]]
+    ids = torch.cat([torch.arange(first, last + 1) for first, last in ranges])
+    state = load_file(folder / 'model.safetensors')
+    state |= {name: state[name][ids].clone() for name in TABLES}
+    save_file(state, folder / 'model.safetensors')
+    (folder / 'config.json').write_text(json.dumps({**LANGUAGE, 'kept_ids': ranges}))
+    small = load_policy('unified_vla', folder, device='cpu')
+    plan, wanted = small.plan(picture, 'reach'), policy.plan(picture, 'reach')
+    np.testing.assert_array_equal(plan.codes, wanted.codes)
+    np.testing.assert_array_equal(plan.probabilities, wanted.probabilities)
+    assert not small.language.lm_head.weight[300].any()
+    for bad in ([[5, 2]], [[3, 4], [1, 2]], [[0, tokens.NUM_TOKENS]], 'all'):
+        with pytest.raises(CheckpointError, match='kept_ids'):
+            kept_ids({'kept_ids': bad}, 'config.json')
 
 
 def test_loading_is_strict(policy):

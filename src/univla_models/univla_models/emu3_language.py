@@ -43,6 +43,8 @@ EMU3_DEFAULTS: dict[str, Any] = {
     'bos_token_id': 151849,
     'eos_token_id': 151850,
 }
+#: Tensors with one row for each id.
+TABLES = ('model.embed_tokens.weight', 'lm_head.weight')
 # Switches of the release that change what is computed; none of its checkpoints sets one.
 _REFUSED = ('qkv_bias', 'rope_scaling', 'action_experts', 'tie_word_embeddings')
 
@@ -100,10 +102,66 @@ def load_language(
     Raises:
         CheckpointError: If a file is missing or damaged, or a tensor does not fit.
     """
-    network = build_llama(emu3_settings(values, str(folder / 'config.json')), attention)
-    load_folder(network, folder, device=device, dtype=dtype, is_unused=_is_unused)
+    where = str(folder / 'config.json')
+    network = build_llama(emu3_settings(values, where), attention)
+    kept = kept_ids(values, where)
+    stored: Any = network if kept is None else KeptRows(network, kept)
+    load_folder(stored, folder, device=device, dtype=dtype, is_unused=_is_unused)
     restore_buffers(network, device)
     return network.eval().requires_grad_(False)
+
+
+def kept_ids(values: Mapping[str, Any], where: str) -> Tensor | None:
+    """Ids whose rows the file holds, ascending; None where it holds them all, as released.
+
+    Small checkpoints that we make keep only ids that they can say or be told, because the whole
+    vocabulary would outweigh everything else. `kept_ids` in `config.json` lists them as
+    `[first, last]` pairs.
+
+    Raises:
+        CheckpointError: If that is no list of ascending ranges in the vocabulary.
+    """
+    ranges = values.get('kept_ids')
+    if ranges is None:
+        return None
+    try:
+        ids = torch.cat([torch.arange(int(first), int(last) + 1) for first, last in ranges])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f'{where}: kept_ids must be a list of [first, last] pairs ({error})'
+        ) from error
+    if not len(ids) or ids[0] < 0 or ids[-1] >= NUM_TOKENS or (ids.diff() <= 0).any():
+        raise CheckpointError(
+            f'{where}: kept_ids must be ascending ranges within 0 … {NUM_TOKENS - 1}'
+        )
+    return ids
+
+
+class KeptRows:
+    """A language model as a file with a part of the vocabulary holds it; other rows become 0."""
+
+    def __init__(self, network: Any, kept: Tensor) -> None:
+        self._network, self._kept = network, kept
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Tensors with the tables in their stored size."""
+        state = self._network.state_dict()
+        return {
+            name: value[: len(self._kept)] if name in TABLES else value
+            for name, value in state.items()
+        }
+
+    def load_state_dict(
+        self, state: Mapping[str, Tensor], strict: bool = False, assign: bool = False
+    ) -> None:
+        """Take over stored tensors."""
+        whole = {name: self._whole(v) if name in TABLES else v for name, v in state.items()}
+        self._network.load_state_dict(whole, strict=strict, assign=assign)
+
+    def _whole(self, rows: Tensor) -> Tensor:
+        table = rows.new_zeros((NUM_TOKENS, rows.shape[1]))
+        table[self._kept.to(rows.device)] = rows
+        return table
 
 
 def language_from_state(values: Mapping[str, Any], state: Mapping[str, Tensor], where: str) -> Any:
@@ -164,16 +222,19 @@ def continue_greedily(
     )
 
 
-def weighted_loss(logits: Tensor, labels: Tensor, vision_weight: float) -> Tensor:
+def weighted_loss(
+    logits: Tensor, labels: Tensor, vision_weight: float, first_visual: int = FIRST_VISUAL
+) -> Tensor:
     """Mean cross-entropy of the next id, visual ids weighted.
 
     Args:
         logits: (batch, length, vocabulary); position i predicts label i + 1.
         labels: (batch, length), `NO_LABEL` where nothing is learnt.
         vision_weight: Weight of visual ids; all others weigh 1. The sum is divided by the weights.
+        first_visual: The first of them; all above are visual, too.
     """
     weights = torch.ones(logits.shape[-1], device=logits.device)
-    weights[FIRST_VISUAL:] = vision_weight
+    weights[first_visual:] = vision_weight
     return F.cross_entropy(
         logits[:, :-1].flatten(0, 1).float(),
         labels[:, 1:].flatten(),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch import nn
 from univla_core.errors import CheckpointError
@@ -113,16 +114,12 @@ class Emu3Vision:
             pixels: (batch, 3, height, width) for stills, which are repeated to fill the four
                 frames of one code frame, or (batch, frames, 3, height, width).
         """
-        if pixels.ndim == 4:
-            repeat = self.network.config.temporal_downsample_factor
-            pixels = pixels[:, None].expand(-1, repeat, -1, -1, -1)
         if pixels.shape[-1] % self.factor or pixels.shape[-2] % self.factor:
             raise ObservationError(
                 f'a picture of {pixels.shape[-2]} x {pixels.shape[-1]} cannot be encoded; its '
                 f'sides must be multiples of {self.factor}'
             )
-        hidden = self.network.encoder(pixels).permute(0, 2, 1, 3, 4)  # channels before time
-        return self.network.quant_conv(hidden).permute(0, 2, 1, 3, 4)
+        return latents(self.network, pixels)
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:
@@ -151,6 +148,34 @@ class Emu3Vision:
         if codes.numel() and (codes.min() < 0 or codes.max() >= size):
             raise ObservationError(f'a visual code lies outside 0 … {size - 1}')
         return self.network.decode(codes)
+
+
+def latents(network: Any, pixels: Tensor) -> Tensor:
+    """As `Emu3Vision.latent`, with gradients where they are wanted.
+
+    Args:
+        network: An `Emu3VQVAE`.
+        pixels: Stills (batch, 3, height, width) or clips (batch, frames, 3, height, width).
+    """
+    encoder = network.encoder
+    if pixels.ndim == 4:
+        # What looks at single frames sees equal ones: it needs to look at one of them only.
+        frames = network.config.temporal_downsample_factor
+        hidden = _single_frames(encoder, pixels)[:, :, None].expand(-1, -1, frames, -1, -1)
+    else:
+        flat = _single_frames(encoder, pixels.flatten(0, 1))
+        hidden = flat.unflatten(0, pixels.shape[:2]).transpose(1, 2)
+    for layer in encoder.time_conv:  # (batch, channels, frames, rows, columns)
+        hidden = F.silu(layer(hidden))
+    for layer in encoder.time_res_stack:
+        hidden = layer(hidden)
+    return network.quant_conv(hidden).transpose(1, 2)
+
+
+def _single_frames(encoder: Any, pixels: Tensor) -> Tensor:
+    """(pictures, 3, height, width) → (pictures, channels, rows, columns)."""
+    hidden = encoder.middle_block(encoder.down_block(encoder.conv_in(pixels)))
+    return encoder.conv_out(F.silu(encoder.norm_out(hidden)))
 
 
 class ReleasedLayout:

@@ -11,13 +11,8 @@ from univla_core.embodiment import load_embodiment
 from univla_core.errors import ConfigError
 from univla_core.errors import TrainingError
 from univla_decoders.decoder import RobotDecoder
-from univla_decoders.increments import added_up
 from univla_models.policy import load_policy
 from univla_models.uniact_codebook import TemperatureSchedule
-from univla_training.frame_store import EpisodeRow
-from univla_training.frame_store import FrameStore
-from univla_training.pointing import PointingPictures
-from univla_training.pointing import label_side
 from univla_training.recipe import recipe_from_mapping
 from univla_training.recorded import picture_processor
 from univla_training.run import TrainingRun
@@ -64,79 +59,15 @@ RECIPE = {
 }
 
 
-def noisy_store(episodes=4, frames=5):
-    """Episodes of two arms whose commands lead the measured joints, in all four interfaces."""
-    rng = np.random.default_rng(0)
-    count = len(ROBOTS) * episodes * frames
-    positions = np.full((count, 8), np.nan, dtype=np.float32)
-    spaces = {
-        name: np.zeros((count, 4, 8), dtype=np.float32)
-        for name in ('joint_position', 'joint_delta', 'eef_pose', 'eef_delta')
-    }
-    rows = []
-    for place, robot in enumerate(ROBOTS):
-        body = load_embodiment(robot)
-        for number in range(episodes):
-            start = (place * episodes + number) * frames
-            colour = 'red' if number % 2 else 'blue'
-            rows.append(
-                EpisodeRow(
-                    key=f'{robot}{number}',
-                    path=f'{robot}_{number}',
-                    robot=robot,
-                    task='reach',
-                    instruction=f'reach the {colour} cube',
-                    seed=number,
-                    success=True,
-                    start=start,
-                    stop=start + frames,
-                    axes=6,
-                    gripper=True,
-                    spaces=body.action_spaces,
-                    camera=(48, 64),
-                )
-            )
-            for row in range(start, start + frames):
-                joints = body.postures['ready'] + rng.normal(scale=0.05, size=6)
-                lead = np.cumsum(rng.normal(scale=0.01, size=(4, 6)), axis=0)
-                positions[row, :6] = joints
-                spaces['joint_position'][row, :, :6] = joints + lead
-                spaces['joint_delta'][row, :, :6] = np.diff(lead, axis=0, prepend=np.zeros((1, 6)))
-                steps = rng.normal(scale=0.01, size=(4, 7))
-                spaces['eef_delta'][row, :, :6] = steps[:, :6]
-                spaces['eef_pose'][row, :, :7] = added_up(steps, joints, 'eef_pose', body)
-    for chunks in spaces.values():
-        chunks[..., 6] = rng.integers(0, 2, (count, 4))
-    arrays = {
-        'pictures': rng.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8),
-        'positions': positions,
-        'opening': np.full(count, 0.5, dtype=np.float32),
-        'clean': np.ones(count, dtype=bool),
-        **{f'actions/{name}': chunks for name, chunks in spaces.items()},
-    }
-    return FrameStore(rows, arrays)
-
-
-def scenes(*_):
-    rng = np.random.default_rng(1)
-    side = label_side(SIDE)
-    return PointingPictures(
-        pictures=rng.integers(0, 256, (6, SIDE, SIDE, 3), dtype=np.uint8),
-        labels=rng.integers(0, 7, (6, side, side), dtype=np.uint8),
-        places=rng.uniform(0.0, 1.0, (6, 5, 2)).astype(np.float32),
-        base=np.zeros(6, dtype=bool),
-    )
-
-
 @pytest.fixture(scope='module')
-def run(tmp_path_factory):
+def run(tmp_path_factory, arms_store, scenes):
     """A run that has gone through both stages."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp('run')
     run = TrainingRun(recipe=recipe_from_mapping(RECIPE, 'test'), out=folder / 'out')
-    run.__dict__['store'] = noisy_store()
+    run.__dict__['store'] = arms_store
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(uniact_pretraining, 'draw_all', scenes)
+        patch.setattr(uniact_pretraining, 'draw_all', lambda *_: scenes)
         pretrain_uniact(run)
         train_uniact(run)
     return run
@@ -225,9 +156,9 @@ def test_a_head_without_proprioception_learns_absolute_rows(run, policy, tmp_pat
     np.testing.assert_allclose(targets[:, :6][inside], wanted[:, :6][inside], atol=1e-5)
 
 
-def test_a_missing_checkpoint_names_the_command(tmp_path):
+def test_a_missing_checkpoint_names_the_command(tmp_path, arms_store):
     run = TrainingRun(recipe=recipe_from_mapping(RECIPE, 'test'), out=tmp_path)
-    run.__dict__['store'] = noisy_store()
+    run.__dict__['store'] = arms_store
     with pytest.raises(TrainingError, match='train uniact'):
         train_uniact_decoder(run, 'airbot')
     with pytest.raises(TrainingError, match='train uniact'):

@@ -197,6 +197,24 @@ def uniact(run: TrainingRun) -> None:
     run_uniact(run)
 
 
+@train.command('world-model')
+@on_a_run
+def world_model(run: TrainingRun) -> None:
+    """Train the unified VLA to say the next frame (recipe unified-tiny)."""
+    from univla_training.stages import run_world_model
+
+    run_world_model(run)
+
+
+@train.command()
+@on_a_run
+def unified(run: TrainingRun) -> None:
+    """Train the unified VLA to act, from the run's world model (recipe unified-tiny)."""
+    from univla_training.stages import run_unified
+
+    run_unified(run)
+
+
 @train.command('all')
 @on_a_run
 def everything(

@@ -24,6 +24,7 @@ from univla_training.settings import LamSettings
 from univla_training.settings import PolicySettings
 from univla_training.settings import PretrainingSettings
 from univla_training.uniact_settings import UniactRecipe
+from univla_training.unified_settings import UnifiedRecipe
 
 __all__ = ['NetworkSizes', 'Recipe', 'load_recipe', 'recipe_from_mapping', 'recipe_names']
 
@@ -44,6 +45,7 @@ class Recipe:
         decoder: The decoder of one robot, on a frozen or LoRA policy.
         cloning: Direct behaviour cloning, the rival of the same size and time.
         uniact: UniAct, its sizes and its stages.
+        unified: The unified VLA, its sizes and its stages.
     """
 
     name: str = 'unnamed'
@@ -56,6 +58,7 @@ class Recipe:
     decoder: DecoderSettings = DecoderSettings()
     cloning: CloningSettings = CloningSettings()
     uniact: UniactRecipe = UniactRecipe()
+    unified: UnifiedRecipe = UnifiedRecipe()
 
     def document(self) -> dict[str, Any]:
         """The recipe as plain values, for model cards and `recipe.yaml` beside the results."""

@@ -45,6 +45,9 @@ COMMANDS = {
     'cloning': 'train bc',
     'uniact_pretraining': 'train uniact',
     'uniact': 'train uniact',
+    'unified_vision': 'train world-model',
+    'unified_world_model': 'train world-model',
+    'unified': 'train unified',
 }
 RESULT = 'result.json'
 

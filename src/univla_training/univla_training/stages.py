@@ -137,6 +137,24 @@ def run_uniact_decoder(
     )
 
 
+def run_world_model(run: TrainingRun) -> None:
+    """Stages `unified_vision` and `unified_world_model`."""
+    from univla_training.unified_training import train_world_model
+    from univla_training.unified_vision import train_vision
+
+    _check_robots(run)
+    _stage(run, 'unified_vision', lambda: train_vision(run))
+    _stage(run, 'unified_world_model', lambda: train_world_model(run))
+
+
+def run_unified(run: TrainingRun) -> None:
+    """Stage `unified`."""
+    from univla_training.unified_training import train_unified
+
+    _check_robots(run)
+    _stage(run, 'unified', lambda: train_unified(run))
+
+
 def run_card(run: TrainingRun, results: Path | None = None) -> Path:
     """Write the model card beside the run's checkpoint.
 

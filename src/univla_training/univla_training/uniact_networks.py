@@ -61,7 +61,7 @@ def fresh_uniact(sizes: UniactSizes, side: int) -> UniactNetwork:
     config = ExtractorConfig.from_mapping(uniact_document(sizes, side), 'the recipe')
     network = UniactNetwork(config, sizes.num_codes, sizes.code_dim, tuple(sizes.channels))
     extractor = network.ua_extractor
-    _initialize_qwen2(extractor.language_model['model'], sizes.layers)
+    initialize_language(extractor.language_model['model'], sizes.layers)
     tower: Any = extractor.vision_tower['vision_model']
     with torch.no_grad():
         table = EMBEDDING_SPREAD * sine_positions(config.grid, sizes.vision_dim)
@@ -69,7 +69,8 @@ def fresh_uniact(sizes: UniactSizes, side: int) -> UniactNetwork:
     return network
 
 
-def _initialize_qwen2(model: nn.Module, layers: int) -> None:
+def initialize_language(model: nn.Module, layers: int) -> None:
+    """Fresh weights for a small Qwen2 or Llama without its output layer."""
     for name, parameter in model.named_parameters():
         if name.endswith('bias'):
             nn.init.zeros_(parameter)
