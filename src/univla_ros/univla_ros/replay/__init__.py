@@ -1,0 +1,1 @@
+"""Recorded episodes again: through the policy, another decoder, or another body."""
