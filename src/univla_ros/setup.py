@@ -5,7 +5,7 @@ from setuptools import setup
 
 package_name = 'univla_ros'
 share = f'share/{package_name}'
-nodes = ('policy', 'decoder', 'controller', 'monitor', 'sim')
+nodes = ('policy', 'decoder', 'controller', 'monitor', 'recorder', 'sim')
 
 
 def installed(folder: str, pattern: str) -> list[tuple[str, list[str]]]:

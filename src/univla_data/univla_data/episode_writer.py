@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from univla_core.latent_action import LatentAction
 
 from univla_data import messages
 from univla_data import topics
+from univla_data.message_types import learn
 from univla_data.message_types import message
 from univla_data.message_types import typestore
 from univla_data.provenance import Provenance
@@ -155,22 +157,38 @@ class EpisodeWriter:
         """
         self.write_serialized(topic, received, typestore().serialize_cdr(msg, topic.kind))
 
-    def write_serialized(self, topic: Topic, received: float, data: bytes | memoryview) -> None:
+    def write_serialized(
+        self,
+        topic: Topic,
+        received: float,
+        data: bytes | memoryview,
+        *,
+        belated: bool = False,
+    ) -> None:
         """A message that is serialised already, as the middleware delivers it.
 
         A topic with a leading slash keeps its name, others are in the robot's namespace.
 
+        Args:
+            topic: Where it was heard.
+            received: When [s].
+            data: Its bytes in CDR.
+            belated: Log it at `received` even if later messages are there already.
+
         Raises:
-            DataError: If the disk is full.
+            DataError: If the disk is full, or the type of the message is unknown.
         """
         self._newest = max(nanoseconds(received), self._newest)
         if not self._told:
             self._told = True
             self._tell_provenance()
-        self._put(topic, data)
+        self._put(topic, data, nanoseconds(received) if belated else self._newest)
 
-    def flush(self) -> None:
-        """Bring what was written to the disk, so that not even a crash loses it.
+    def flush(self, *, sync: bool = False) -> None:
+        """Hand what was written to the system, so that it outlives this process.
+
+        Args:
+            sync: Wait until it is on the disk, so that it outlives a power cut too.
 
         Raises:
             DataError: If the disk is full.
@@ -181,6 +199,8 @@ class EpisodeWriter:
             if storage.chunk.bio.tell():
                 storage.close_chunk()
             storage.bio.flush()
+            if sync:
+                os.fsync(storage.bio.fileno())
         except OSError as error:
             raise self._disk_error(error) from error
 
@@ -238,16 +258,17 @@ class EpisodeWriter:
         data = typestore().serialize_cdr(
             message('std_msgs/msg/String', data=text), topics.PROVENANCE.kind
         )
-        self._put(topics.PROVENANCE, data)
+        self._put(topics.PROVENANCE, data, self._newest)
 
-    def _put(self, topic: Topic, data: bytes | memoryview) -> None:
+    def _put(self, topic: Topic, data: bytes | memoryview, time: int) -> None:
         name = topic.name if topic.name.startswith('/') else f'{self._space}/{topic.name}'
         try:
             if name not in self._connections:
+                learn(topic.kind)
                 self._connections[name] = self._writer.add_connection(
                     name, topic.kind, typestore=typestore(), offered_qos_profiles=[topic.qos]
                 )
-            self._writer.write(self._connections[name], self._newest, data)
+            self._writer.write(self._connections[name], time, data)
         except OSError as error:
             raise self._disk_error(error) from error
         self.messages += 1

@@ -37,6 +37,30 @@ def typestore() -> Typestore:
     return store
 
 
+def learn(kind: str) -> None:
+    """Make a type known to `typestore` by the message files of its package, with all it holds.
+
+    Raises:
+        DataError: If its package is not installed here.
+    """
+    store = typestore()
+    if kind in store.fielddefs:
+        return
+    package, _, name = kind.partition('/msg/')
+    paths = [folder / f'{name}.msg' for folder in _message_folders(package)]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise DataError(
+            f'the message file of {kind} is nowhere; install {package} and source its workspace'
+        )
+    types = get_types_from_msg(path.read_text('utf-8'), kind)
+    for _, description in types[kind][1]:
+        for held in _names_in(description):
+            if held not in types:
+                learn(held)
+    store.register(types)
+
+
 @lru_cache(maxsize=64)
 def store_of(kind: str, definition: str) -> Typestore:
     """Types for a message as a bag defines it, which may be older than ours."""
@@ -76,9 +100,33 @@ def deserialized(store: Typestore, kind: str, data: bytes | memoryview) -> Any:
     return msg
 
 
-def _message_folder() -> Path:
+def message_from(kind: str, data: bytes | memoryview) -> Any:
+    """The message in bytes that the middleware delivered.
+
+    Raises:
+        DataError: If the bytes are no such message.
+    """
+    try:
+        return deserialized(typestore(), kind, data)
+    except SerdeError as error:
+        raise DataError(str(error)) from error
+
+
+def _names_in(description: Any) -> list[str]:
+    """Messages that a field holds."""
+    node, what = description
+    if node == Nodetype.NAME:
+        return [what]
+    return _names_in(what[0]) if node in (Nodetype.ARRAY, Nodetype.SEQUENCE) else []
+
+
+def _message_folders(package: str) -> list[Path]:
     prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
-    folders = [Path(prefix, 'share', 'univla_msgs', 'msg') for prefix in prefixes if prefix]
+    return [Path(prefix, 'share', package, 'msg') for prefix in prefixes if prefix]
+
+
+def _message_folder() -> Path:
+    folders = _message_folders('univla_msgs')
     root = repository_root()
     if root is not None:
         folders.append(root / 'src' / 'univla_msgs' / 'msg')

@@ -32,6 +32,7 @@ from univla_ros.nodes.controller_node import with_driver_namespace
 from univla_ros.nodes.decoder_node import DecoderConfig
 from univla_ros.nodes.monitor_node import MonitorConfig
 from univla_ros.nodes.policy_node import PolicyConfig
+from univla_ros.nodes.recorder_node import RecorderConfig
 from univla_ros.nodes.sim_node import SimConfig
 
 ROBOTS = robot_names()
@@ -42,6 +43,7 @@ CONFIGS = {
     'decoder_node': DecoderConfig,
     'controller_node': ControllerConfig,
     'monitor_node': MonitorConfig,
+    'recorder_node': RecorderConfig,
     'sim_node': SimConfig,
 }
 # Every node has these two beside its own configuration.
@@ -265,7 +267,9 @@ def test_a_camera_topic_reaches_all_who_see_or_show(robot):
 @pytest.mark.parametrize('sim', ['true', 'false'])
 def test_every_parameter_is_declared_with_its_type_and_range(robot, sim):
     """A misspelt parameter would be passed over in silence, one of another type kills the node."""
-    for name, node in graph(robot, sim=sim, instruction='lift the cup').items():
+    nodes = graph(robot, sim=sim, record='true', instruction='lift the cup')
+    assert 'recorder_node' in nodes
+    for name, node in nodes.items():
         own = {key: value for key, value in node.parameters.items() if key not in SHARED}
         config_from_mapping(CONFIGS[name], own, name)
         defaults = {f.name: default_of(f) for f in dataclasses.fields(CONFIGS[name])}

@@ -162,6 +162,8 @@ def _robot_nodes(
             'image_transport': values['image_transport'],
         }
         nodes.append(node('monitor_node', parameters, *cameras))
+    if values['record'] == 'true':
+        nodes.append(node('recorder_node', _recorder(values), *cameras))
     if simulated:
         world = {
             'driver_namespace': values['driver_namespace'],
@@ -179,6 +181,18 @@ def _robot_nodes(
     if values['rviz'] == 'true':
         nodes.append(_rviz(embodiment, namespace, values))
     return nodes
+
+
+def _recorder(values: Mapping[str, str]) -> dict[str, Any]:
+    """Parameters of the recorder: where to, and what the episodes are said to be."""
+    same = ('checkpoint', 'decoder', 'declaration', 'instruction', 'driver_namespace')
+    return {
+        **{name: values[name] for name in same},
+        'image_transport': values['image_transport'],
+        'folder': values['record_to'],
+        'task': values['task'],
+        'simulated': values['sim'] == 'true',
+    }
 
 
 def _policy_node(robot: str, values: Mapping[str, str]) -> NodeDescription:

@@ -31,6 +31,7 @@ TOPIC = Form(
     'a ROS topic, such as /camera/color/image_raw (letters, digits and _, none starts with a '
     'digit, no / at the end)',
 )
+TASK = Form(r'([A-Za-z0-9][A-Za-z0-9_.-]*)?', 'a name of letters, digits, _, - and .')
 SEED = Form(r'\d{1,9}', 'a whole number from 0 to 999999999')
 DEVICE = Form(r'auto|cpu|cuda(:\d+)?', 'auto, cpu, cuda or cuda:<n>')
 
@@ -103,6 +104,11 @@ def launch_arguments(robot: str) -> tuple[LaunchArgument, ...]:
         ),
         LaunchArgument('rviz', 'false', 'Open RViz with config/rviz/univla.rviz', _BOOLEAN),
         LaunchArgument('monitor', 'true', 'Run monitor_node', _BOOLEAN),
+        LaunchArgument('record', 'false', 'Run recorder_node, which records episodes', _BOOLEAN),
+        LaunchArgument('record_to', 'data', 'Episodes lie in <record_to>/<robot>/<task>/<name>/'),
+        LaunchArgument(
+            'task', '', 'Name of the task of recorded episodes; empty: recorded', form=TASK
+        ),
         LaunchArgument('seed', '0', 'Seed of the simulated scene', form=SEED),
         LaunchArgument(
             'posture', 'home', 'Posture of the robot YAML in which a simulated arm begins'

@@ -10,6 +10,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool
 from std_msgs.msg import Int32MultiArray
+from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 from univla_control.command import Mode
 from univla_control.controller import ChunkController
@@ -24,6 +25,9 @@ from univla_ros.qos import SENSOR
 from univla_ros.teleop.joy_input import JoyInput
 from univla_ros.teleop.joy_mapping import JoyReader
 from univla_ros.teleop.joy_mapping import load_joy_mapping
+
+#: Where the recorder hears what is pressed for it.
+RECORD_EVENT = 'record/event'
 
 #: Name of the gripper in `teleop/joint_trajectory`; its position is the opening in [0, 1].
 GRIPPER = 'gripper'
@@ -53,6 +57,7 @@ class OperatorInputs:
         self._joy_heard = 0.0
         self._lock_heard: float | None = None
         make: Node = node
+        self._record = make.create_publisher(String, RECORD_EVENT, EVENT)
         self._entities = [
             make.create_subscription(*entry)
             for entry in (
@@ -68,6 +73,7 @@ class OperatorInputs:
         """Stop listening."""
         for subscription in self._entities:
             self._node.destroy_subscription(subscription)
+        self._node.destroy_publisher(self._record)
 
     def check_lock(self) -> None:
         """Latch the emergency stop when the lock is required and its publisher is silent."""
@@ -171,6 +177,8 @@ class OperatorInputs:
         elif event in modes:
             now = self._node.now()
             self._tell(self._controller.set_mode(modes[event], now, 'gamepad'))
+        else:
+            self._record.publish(String(data=event))
 
 
 def joint_ask_from_msg(

@@ -47,6 +47,7 @@ from univla_ros.qos import SENSOR
 from univla_ros.qos import STATUS
 from univla_ros.robot_state import RobotState
 from univla_ros.robot_state import RobotStateSource
+from univla_ros.sent_commands import SentCommands
 from univla_ros.suite_node import SuiteNode
 from univla_ros.suite_node import run
 from univla_ros.transport import without_shared_memory
@@ -123,6 +124,7 @@ class ControllerNode(SuiteNode):
         self._controller = ChunkController(self._embodiment, self.config, collision)
         self._settings: SafetySettings = self.config
         self._driver = load_driver(self, self._embodiment)
+        self._sent = SentCommands(self, self._embodiment)
         self._state_publisher = self.create_lifecycle_publisher(
             ControlState, 'control_state', STATUS
         )
@@ -166,6 +168,7 @@ class ControllerNode(SuiteNode):
         command = self._controller.deactivate(self.now())
         if command is not None and not self._driver.waiting_for and not self._other_publishers:
             self._driver.send(command, self.measured_opening)
+            self._sent.publish(command)
         self._driver.deactivate()
         self._publish_state()
 
@@ -194,6 +197,7 @@ class ControllerNode(SuiteNode):
         command = self._controller.step(self.now())
         if command is not None:
             self._driver.send(command, self.measured_opening)
+            self._sent.publish(command)
             self._command = command
             self.commands += 1
         status = self._controller

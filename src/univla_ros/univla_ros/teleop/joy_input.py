@@ -22,6 +22,7 @@ ESTOP = 'estop'
 EVENTS = (
     *(ESTOP, 'reset_estop', 'policy', 'teleop', 'hold'),
     *('record_start', 'record_stop', 'record_success', 'record_failure', 'record_discard'),
+    'record_keep_last',
 )
 SCALES = {'normal': 0.5, 'turbo': 1.0, 'slow': 0.2}
 
