@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 from trajectory_msgs.msg import JointTrajectoryPoint
+from typer.testing import CliRunner
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import DataError
 from univla_data.bag import Bag
@@ -28,6 +30,7 @@ from univla_ros.images import image_to_msg
 from univla_ros.nodes.recorder_node import RecorderNode
 from univla_ros.qos import EVENT
 from univla_ros.qos import STATUS
+from univla_ros.recorder.cli import record
 from univla_ros.supervisor import node_command
 
 from univla_msgs.action import RecordEpisode
@@ -281,6 +284,30 @@ def test_kill_9_leaves_all_but_the_last_second(rig, robot, tmp_path):
     (part,) = tmp_path.glob('widowx/recorded/*.part')
     episode = read_episode(part)
     assert episode.metadata['interrupted'] and episode.sent.times[-1] > killed - 1.0
+
+
+def said(rig, *words: str):
+    """What `univla record` says and its exit status, while the graph goes on."""
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(CliRunner().invoke, record, list(words))
+        assert rig.until(work.done, 30.0)
+    return work.result()
+
+
+def test_the_command_line(rig, recorder, tmp_path):
+    """Each verb says what came of it; what cannot be done is a sentence."""
+    answer = said(rig, 'start', 'widowx', '--name', 'first', '--instruction', 'open the drawer')
+    assert answer.output.strip() == f'recording {tmp_path}/widowx/recorded/first'
+    again = said(rig, 'start', 'widowx')
+    assert 'stop it first' in str(again.exception)
+    assert said(rig, 'relabel', 'widowx', 'close the drawer').exit_code == 0
+    assert 'the last 1 s go to' in said(rig, 'keep-last', 'widowx', '1').output
+    answer = said(rig, 'success', 'widowx')
+    assert answer.exit_code == 0 and 'joint_states' in answer.output
+    episode = read_episode(tmp_path / 'widowx/recorded/first')
+    assert episode.instruction == 'close the drawer' and episode.success is True
+    assert 'no episode is being recorded' in str(said(rig, 'stop', 'widowx').exception)
+    assert 'no recorder speaks' in str(said(rig, 'stop', 'franka').exception)
 
 
 def test_deactivation_completes_the_episode(rig, robot, recorder):

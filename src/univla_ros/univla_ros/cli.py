@@ -17,6 +17,7 @@ from univla_ros.collect.cli import collect
 from univla_ros.episodes.cli import episodes
 from univla_ros.episodes.export_cli import export
 from univla_ros.evaluation.cli import evaluate
+from univla_ros.recorder.cli import record
 from univla_ros.replay.cli import replay
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.command('collect')(collect)
 app.add_typer(episodes, name='episodes')
 app.command('export')(export)
 app.command('eval')(evaluate)
+app.add_typer(record, name='record')
 app.command('replay')(replay)
 
 
