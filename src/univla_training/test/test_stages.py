@@ -56,7 +56,8 @@ RECIPE = {
         'head': {'embed_dim': 16, 'blocks': 1, 'heads': 2},
     },
     'data': {'robots': [ROBOT], 'validation_share': 0.25},
-    **dict.fromkeys(('pretraining', 'lam1', 'lam2', 'policy', 'decoder', 'cloning'), FAST),
+    **dict.fromkeys(('pretraining', 'lam1', 'lam2', 'decoder', 'cloning'), FAST),
+    'policy': {**FAST, 'pointing_share': 0.5},
 }
 
 
@@ -119,9 +120,9 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretraining, 'draw_all', lambda *_: pictures)
         pretraining.pretrain(run)
-    train_lam(run, 1)
-    train_lam(run, 2)
-    train_policy(run)
+        train_lam(run, 1)
+        train_lam(run, 2)
+        train_policy(run)
     return run
 
 
@@ -129,6 +130,20 @@ def test_every_frame_gets_a_word_of_four_codes(run):
     codes = labels(run)
     assert codes.shape == (24, 4) and codes.max() < 16
     assert run.result('lam2')['distinct_words'] >= 1
+
+
+def test_episodes_that_came_since_are_labelled_too(run):
+    before = labels(run)
+    more = dataclasses.replace(run)
+    more.__dict__['store'] = noisy_store(episodes=6)
+    more.store.pictures[:24] = run.store.pictures
+    try:
+        codes = labels(more)
+        assert codes.shape == (36, 4)
+        np.testing.assert_array_equal(codes[:24], before)
+    finally:
+        (run.out / 'features.npy').unlink()  # the next test has the first four again
+    np.testing.assert_array_equal(labels(run), before)
 
 
 def test_the_checkpoint_plans_as_training_planned(run):

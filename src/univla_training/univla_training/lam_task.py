@@ -111,7 +111,11 @@ def frame_features(
 
 @torch.inference_mode()
 def label_pairs(
-    model: LatentActionModel, features: np.ndarray, pairs: np.ndarray, batch: int = 256
+    model: LatentActionModel,
+    features: np.ndarray,
+    pairs: np.ndarray,
+    batch: int = 256,
+    progress: Callable[[int], None] | None = None,
 ) -> np.ndarray:
     """Codes of frame pairs.
 
@@ -120,6 +124,7 @@ def label_pairs(
         features: Of all frames, (n, patches, dim).
         pairs: Indices of first and second frames, (m, 2).
         batch: Pairs at a time.
+        progress: Told how many were done.
 
     Returns:
         Codes, uint8, (m, 4).
@@ -131,6 +136,8 @@ def label_pairs(
         rows = pairs[start : start + batch]
         patches = torch.from_numpy(features[rows].astype(np.float32)).to(device)
         codes[start : start + len(rows)] = model.codes(patches).cpu().numpy()
+        if progress is not None:
+            progress(len(rows))
     return codes
 
 

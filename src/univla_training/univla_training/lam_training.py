@@ -20,12 +20,13 @@ from univla_training.pretraining import own_prompts
 from univla_training.pretraining import pretrained_policy
 from univla_training.prompting import Prompts
 from univla_training.run import TrainingRun
-from univla_training.settings import LamSettings
 from univla_training.weights import load_module
 from univla_training.weights import save_module
 
 WEIGHTS = 'lam.safetensors'
 LABELS = 'labels.npy'
+#: Which episodes the labels are of, and in which order.
+LABELS_OF = 'labels_of.txt'
 
 
 class PairDrawer:
@@ -102,7 +103,12 @@ def train_lam(run: TrainingRun, stage: int) -> None:
     save_module(model, folder / WEIGHTS)
     facts = {'steps': result.steps, 'seconds': result.seconds, **result.last}
     if stage == 2:
-        facts |= _label(run, model, features, section, drawer)
+        codes = _label(run, model, features, section.interval)
+        batch = drawer.draw(np.random.default_rng(0), 64)
+        facts |= {
+            **word_report(codes[run.store.frames]),
+            'shuffled_over_right': shuffled_ratio(model, batch.patches),
+        }
     run.finish(name, facts)
 
 
@@ -120,10 +126,17 @@ def trained_lam(run: TrainingRun, stage: int = 2) -> LatentActionModel:
 def labels(run: TrainingRun) -> np.ndarray:
     """Codes of every frame of the store, (frames, 4) uint8.
 
+    Frames of episodes that came since are labelled now.
+
     Raises:
         TrainingError: If stage 2 is not complete.
     """
-    return np.load(run.require('lam2', LABELS))
+    codes = np.load(run.require('lam2', LABELS))
+    known = run.folder('lam2') / LABELS_OF
+    if known.is_file() and known.read_text(encoding='utf-8') == run.store.signature:
+        return codes
+    model = trained_lam(run)
+    return _label(run, model, _features(run, model), run.recipe.lam2.interval)
 
 
 def _take_over(model: LatentActionModel, run: TrainingRun) -> None:
@@ -135,23 +148,20 @@ def _take_over(model: LatentActionModel, run: TrainingRun) -> None:
 
 
 def _label(
-    run: TrainingRun,
-    model: LatentActionModel,
-    features: np.ndarray,
-    section: LamSettings,
-    drawer: PairDrawer,
-) -> dict[str, float]:
+    run: TrainingRun, model: LatentActionModel, features: np.ndarray, interval: int
+) -> np.ndarray:
+    """Codes of every frame, which are also left in the folder of stage 2."""
     store = run.store
     rows = store.frames
-    pairs = np.stack([rows, store.window(rows, section.interval)], axis=1)
+    pairs = np.stack([rows, store.window(rows, interval)], axis=1)
     codes = np.zeros((len(store.pictures), 4), dtype=np.uint8)
-    codes[rows] = label_pairs(model, features, pairs)
-    np.save(run.folder('lam2') / LABELS, codes)
-    batch = drawer.draw(np.random.default_rng(0), 64)
-    return {
-        **word_report(codes[rows]),
-        'shuffled_over_right': shuffled_ratio(model, batch.patches),
-    }
+    with counting(run.console, 'labels', len(rows)) as advance:
+        codes[rows] = label_pairs(model, features, pairs, progress=advance)
+    folder = run.folder('lam2')
+    (folder / LABELS_OF).unlink(missing_ok=True)
+    np.save(folder / LABELS, codes)
+    (folder / LABELS_OF).write_text(store.signature, encoding='utf-8')
+    return codes
 
 
 def _features(run: TrainingRun, model: LatentActionModel) -> np.ndarray:
