@@ -18,11 +18,13 @@ import pytest
 from geometry_msgs.msg import TwistStamped
 from sensor_msgs.msg import Joy
 from std_msgs.msg import Int32MultiArray
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 from univla_ros.qos import STATUS
 
 from univla_msgs.msg import ControlState
+from univla_msgs.msg import EpisodeStatus
 from univla_msgs.srv import SetMode
 
 SPACE = '/widowx'
@@ -195,6 +197,30 @@ def test_arrow_keys_are_not_the_escape_key(rig, start, station):
     tool.type('c\x1b[A\x1b[B')
     rig.spin(1.0)
     assert station.asked == []
+
+
+def test_keys_record_episodes(rig, start, station):
+    """Each key asks one service of the recorder; a label is typed, and Esc still stops."""
+    for verb in ('start', 'success'):
+        rig.probe.create_service(
+            Trigger, f'{SPACE}/record/{verb}', station._on_trigger(f'record {verb}')
+        )
+    labels = rig.record(String, f'{SPACE}/record/relabel')
+    said = EpisodeStatus(state=EpisodeStatus.STATE_RECORDING, duration=12.3, reason='all is slow')
+    told = rig.probe.create_publisher(EpisodeStatus, f'{SPACE}/episode_status', STATUS)
+    told.publish(said)
+    tool = start()
+    assert rig.until(lambda: 'all is slow' in tool.text())
+    tool.type('b')
+    assert rig.until(lambda: station.asked == ['record start'])
+    tool.type('/wax it\r')  # w, a, x and the blank are letters now
+    assert rig.until(lambda: [msg.data for msg in labels] == ['wax it'])
+    tool.type('/no\x1b')
+    assert rig.until(lambda: station.asked == ['record start', 'estop'])
+    tool.type('y')
+    assert rig.until(lambda: 'record success: done as told' in tool.text())
+    tool.type('v')
+    assert rig.until(lambda: 'nobody records' in tool.text())
 
 
 def test_the_gripper_and_the_tool_frame(rig, start):

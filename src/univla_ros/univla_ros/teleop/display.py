@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from univla_msgs.msg import ControlState
+from univla_msgs.msg import EpisodeStatus
+from univla_ros.recorder.show import state_in_words
 from univla_ros.teleop.keys import KeyState
 
 _MODES = {
@@ -34,6 +36,11 @@ _MODE_KEYS = (
     '1 POLICY    2 TELEOP    3 HOLD    0 IDLE    c latent code',
     '+ - speed',
 )
+_RECORD_KEYS = (
+    'b record    v end it    y end: success    n end: failure    z discard',
+    'm keep the last seconds    / write what is done',
+)
+_VERDICTS = {'good': 'green', 'suspect': 'yellow', 'bad': 'red'}
 _STOP_KEYS = ('Space HOLD    Esc or x E-STOP    r reset E-STOP    Ctrl-C end',)
 
 
@@ -43,6 +50,7 @@ def picture(
     state: ControlState | None,
     silence_s: float = 0.0,
     note: str = '',
+    recording: Text | None = None,
 ) -> RenderableType:
     """The whole picture.
 
@@ -52,14 +60,19 @@ def picture(
         state: Newest control state, None before the first.
         silence_s: Time since the controller was last heard [s].
         note: Last answer, or a hint.
+        recording: What the recorder says, None without one.
     """
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style='dim', justify='right')
     grid.add_column()
     for label, text in _rows(keys, state, silence_s):
         grid.add_row(label, text)
+    if recording is not None:
+        grid.add_row('episode', recording)
     grid.add_row('', Text(note, style='yellow'))
-    return Panel(Group(grid, _help(keys)), title=Text(title), title_align='left')
+    return Panel(
+        Group(grid, _help(keys, recording is not None)), title=Text(title), title_align='left'
+    )
 
 
 def _rows(
@@ -119,9 +132,18 @@ def _codes(keys: KeyState) -> Text:
     return text
 
 
-def _help(keys: KeyState) -> Text:
+def recording_in_words(msg: EpisodeStatus) -> Text:
+    """What the recorder does, and what is wrong with it."""
+    running = msg.state in (EpisodeStatus.STATE_WAITING, EpisodeStatus.STATE_RECORDING)
+    text = Text(f'{msg.duration:.0f} s  ' if running else '')
+    style = 'bold red' if running else _VERDICTS.get(msg.verdict, '')
+    return text.append(state_in_words(msg), style)
+
+
+def _help(keys: KeyState, recorder: bool) -> Text:
     lines: tuple[str, ...] = _CODE_KEYS
     if not keys.code_mode:
         lines = _ARM_KEYS if keys.kind == 'arm' else _BASE_KEYS
         lines += (_GRIPPER_KEYS if keys.gripper else ()) + _MODE_KEYS
+    lines += _RECORD_KEYS if recorder else ()
     return Text('\n' + '\n'.join(lines + _STOP_KEYS), style='dim')

@@ -23,12 +23,14 @@ from univla_msgs.msg import ControlState
 from univla_ros.node_parameters import declare_parameters
 from univla_ros.teleop.code_picker import CodePicker
 from univla_ros.teleop.display import picture
+from univla_ros.teleop.display import recording_in_words
 from univla_ros.teleop.gamepad import Gamepad
 from univla_ros.teleop.key_names import KeyDecoder
 from univla_ros.teleop.keys import Intent
 from univla_ros.teleop.keys import KeyState
 from univla_ros.teleop.keys import Speeds
 from univla_ros.teleop.operator_link import OperatorLink
+from univla_ros.teleop.record_keys import RecordKeys
 from univla_ros.teleop.terminal import Terminal
 
 _PERIOD_S = 1.0 / 30.0  # the controller lets go after 0.1 s of silence
@@ -109,6 +111,7 @@ class _Session:
             tool=config.frame == 'tool',
             picker=CodePicker(config.codes),
         )
+        self._record = RecordKeys()
         self._decoder = KeyDecoder()
         self._intent = Intent()
 
@@ -116,6 +119,12 @@ class _Session:
         """Take in what was typed at a time [s]."""
         for key in self._decoder.feed(data, now) + self._decoder.flush(now):
             self._link.note = ''
+            recording = self._record.press(key)
+            if recording is not None:
+                self._link.record(recording)
+                if self._record.text is not None:
+                    self.keys.release()
+                continue
             request = self.keys.press(key, now)
             if request is not None:
                 self._link.ask(request)
@@ -143,7 +152,12 @@ class _Session:
     def picture(self) -> object:
         """What the operator sees now."""
         note = self._link.note or self.keys.note or self._hint()
-        return picture(self._title, self.keys, self._link.state, self._link.silence_s, note)
+        link = self._link
+        told = link.recorder.status
+        recording = recording_in_words(told) if told else None
+        if self._record.text is not None:
+            note = f'what is done: {self._record.text}▏Enter'
+        return picture(self._title, self.keys, link.state, link.silence_s, note, recording)
 
     def _hint(self) -> str:
         asks = self._intent.twist is not None or bool(self._intent.codes)

@@ -28,6 +28,9 @@ from univla_ros.qos import PLAN
 from univla_ros.qos import STATUS
 from univla_ros.teleop.keys import Intent
 from univla_ros.teleop.keys import Request
+from univla_ros.teleop.record_keys import Recording
+from univla_ros.teleop.record_link import NOBODY
+from univla_ros.teleop.record_link import RecordLink
 
 _MODES = {
     Request.IDLE: ControlState.MODE_IDLE,
@@ -36,6 +39,7 @@ _MODES = {
     Request.HOLD: ControlState.MODE_HOLD,
 }
 _ANSWER_S = 1.0  # a controller at work answers within milliseconds
+_SILENT = "NO ANSWER from the controller; use the robot's own stop"
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class _Call:
     name: str
     future: Future
     deadline: float
+    silent: str
 
 
 class OperatorLink:
@@ -58,6 +63,7 @@ class OperatorLink:
         state: Newest control state, None before the first.
         positions: Codes in one plan of the policy, 0 before its first plan.
         note: Answer to the last request, in words.
+        recorder: Link to the recorder, which may not be there.
     """
 
     def __init__(self, node: Node, namespace: str) -> None:
@@ -85,6 +91,7 @@ class OperatorLink:
         self._set_mode = node.create_client(SetMode, self._name('set_mode'))
         self._estop = node.create_client(Trigger, self._name('estop'))
         self._reset = node.create_client(Trigger, self._name('reset_estop'))
+        self.recorder = RecordLink(node, self._name)
 
     def wait_for_controller(self, patience_s: float = 5.0) -> Embodiment:
         """Wait for the controller's state; returns the robot it drives.
@@ -143,6 +150,15 @@ class OperatorLink:
             mode = SetMode.Request(mode=_MODES[request], reason='the operator at the keyboard')
             self._call(f'mode {request.name}', self._set_mode, mode)
 
+    def record(self, asked: Recording) -> None:
+        """Ask the recorder for something; the answer comes as `note`."""
+        if asked.label:
+            self.note = self.recorder.relabel(asked.label)
+        elif asked.verb:
+            client = self.recorder.clients[asked.verb]
+            silent = 'no answer from the recorder yet; see its log'
+            self._call(f'record {asked.verb}', client, Trigger.Request(), NOBODY, silent)
+
     def spin(self, callbacks: int = 10) -> None:
         """Take in what has arrived, without waiting."""
         for _ in range(callbacks):
@@ -172,18 +188,21 @@ class OperatorLink:
     def _name(self, relative: str) -> str:
         return f'{self._namespace}/{relative}'
 
-    def _call(self, name: str, client: Any, request: Any) -> None:
+    def _call(
+        self, name: str, client: Any, request: Any, gone: str = '', silent: str = _SILENT
+    ) -> None:
         if not client.service_is_ready():
-            self.note = f'{name}: nobody offers {client.srv_name}; the controller is gone'
+            gone = gone or f'nobody offers {client.srv_name}; the controller is gone'
+            self.note = f'{name}: {gone}'
             return
         self.note = f'{name} …'
         future = client.call_async(request)
-        self._calls.append(_Call(name, future, time.monotonic() + _ANSWER_S))
+        self._calls.append(_Call(name, future, time.monotonic() + _ANSWER_S, silent))
 
     def _answer(self, call: _Call) -> str:
         if not call.future.done():
             call.future.cancel()
-            return f"{call.name}: NO ANSWER from the controller; use the robot's own stop"
+            return f'{call.name}: {call.silent}'
         result = call.future.result()
         done = result.accepted if isinstance(result, SetMode.Response) else result.success
         text = f': {result.message}' if result.message else ''
