@@ -83,9 +83,9 @@ class DecoderSpec:
             )
 
 
-def spec_for(embodiment: Embodiment) -> DecoderSpec:
-    """A decoder for a robot's first action space, with cautious bounds."""
-    space = embodiment.action_spaces[0]
+def spec_for(embodiment: Embodiment, space: str = '') -> DecoderSpec:
+    """A decoder for an action space, by default a robot's first, with cautious bounds."""
+    space = space or embodiment.action_spaces[0]
     names = embodiment.action_names(space)
     limits = embodiment.limits
     if action_space(space).cartesian:

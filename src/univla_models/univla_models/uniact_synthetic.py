@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
+from safetensors.torch import load_file
 from safetensors.torch import save_file
 from tokenizers import AddedToken
 from tokenizers import Tokenizer
 from tokenizers import models
 from tokenizers import pre_tokenizers
 
+from univla_models.codebook import codebook_hash
+from univla_models.synthetic_decoders import DecoderSpec
+from univla_models.synthetic_decoders import declaration_of
+from univla_models.synthetic_decoders import statistics_of
 from univla_models.uniact_extractor import ExtractorConfig
+from univla_models.uniact_network import EMBED
 from univla_models.uniact_network import UniactNetwork
 from univla_models.uniact_prompt import VIDEO
 
@@ -41,6 +49,8 @@ TINY_CONFIG: dict[str, Any] = {
     },
 }
 TINY_CHANNELS = (4, 6, 8, 10)
+#: Over variance-keeping weights of untrained heads, so that another universal action shows.
+GAIN = 3.0
 
 
 def byte_tokenizer() -> Tokenizer:
@@ -85,6 +95,36 @@ def write_uniact_checkpoint(
         network = UniactNetwork(sizes, num_codes, dim, channels)
     save_file(network.state_dict(), folder / 'basemodel.safetensors')
     tokenizer.save(str(folder / 'tokenizer.json'))
+    values['trained'] = trained
     for name, document in (('config.json', values), ('uniact.json', {'trained': trained})):
         (folder / name).write_text(json.dumps(document, indent=1), encoding='utf-8')
     return folder
+
+
+def write_uniact_decoders(folder: Path, specs: Sequence[DecoderSpec], seed: int = 0) -> None:
+    """Write an untrained `uniact_mlp` head for each robot below `decoders/` of a checkpoint."""
+    rows = load_file(folder / 'basemodel.safetensors')
+    embed = rows[EMBED]
+    names = [f'universal_action_{code}' for code in range(len(embed))]
+    codebook = codebook_hash(range(len(embed)), names, embed.float().numpy())
+    channels = rows['vision_backbone.layer4.1.conv2.weight'].shape[0]
+    for number, spec in enumerate(specs, start=1000 * (seed + 1)):
+        generator = torch.Generator().manual_seed(number)
+        outputs = spec.horizon * len(spec.names)
+        shapes = {'head.fc1': (4 * outputs, channels + embed.shape[1])}
+        shapes['head.fc2'] = (outputs, 4 * outputs)
+        tensors = {}
+        for name, shape in shapes.items():
+            noise = torch.randn(shape, generator=generator)
+            tensors[f'{name}.weight'] = GAIN * noise * shape[1] ** -0.5
+            tensors[f'{name}.bias'] = torch.zeros(shape[0])
+        declaration = declaration_of(spec, codebook)
+        declaration |= {'head': 'uniact_mlp', 'latent_dim': int(embed.shape[1])}
+        declaration |= {'num_codes': len(embed), 'source': 'random weights'}
+        target = folder / 'decoders' / spec.robot
+        target.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, target / 'action_decoder.safetensors')
+        text = yaml.safe_dump(declaration, sort_keys=False)
+        (target / 'decoder.yaml').write_text(text, encoding='utf-8')
+        statistics = json.dumps({spec.robot: statistics_of(spec)}, indent=1)
+        (target / 'dataset_statistics.json').write_text(statistics, encoding='utf-8')

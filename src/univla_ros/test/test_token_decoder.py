@@ -133,3 +133,25 @@ def test_the_node_counts_what_is_refused_and_follows_what_is_whole(rig, fast, fo
     publisher.publish(latent_action_to_msg(plan_of(fast, whole)))
     assert rig.until(lambda: chunks, 3.0)
     assert len(chunks[0].names) == 7
+
+
+def test_increments_may_begin_at_the_measured_robot(fast, folder):
+    """Relative: the first row leads where its increment ends, seen from the measured pose."""
+    body = load_embodiment('widowx')
+    declared = {
+        **DECLARED,
+        'action_space': 'eef_pose',
+        'relative': True,
+        'robot': 'widowx',
+        'proprioception_dim': 7,
+    }
+    (folder / 'decoder.yaml').write_text(yaml.safe_dump(declared))
+    decoder = TokenDecoder.load(folder)
+    plan = plan_of(fast, [*fast.encode(np.zeros((HORIZON, 7))), fast.end])
+    ready = body.postures['ready']
+    with pytest.raises(ActionError, match='proprioception'):
+        decoder.decode(plan)
+    chunk = decoder.decode(plan, np.append(ready, 0.5))
+    # The middle of -0.02 … 0.04 is 0.01 m a row.
+    wanted = body.chain.forward(ready)[:3, 3] + 0.01 * np.arange(1, HORIZON + 1)[:, None]
+    np.testing.assert_allclose(chunk[:, :3], wanted, atol=1e-6)

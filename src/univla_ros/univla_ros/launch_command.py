@@ -10,6 +10,7 @@ from rich.table import Table
 from univla_core.errors import ConfigError
 
 from univla_ros.checkpoints import ensure_checkpoint
+from univla_ros.checkpoints import own_checkpoint
 from univla_ros.graph import build_graph
 from univla_ros.graph import build_together
 from univla_ros.launch_arguments import LaunchArgument
@@ -27,8 +28,10 @@ def run_launch(robot: str, words: Sequence[str]) -> int:
         ConfigError: If the robot, an argument or a value is unknown.
     """
     given = parse_arguments(words)
+    wanted = {name: given.get(name, _default(robot, name)) for name in ('checkpoint', 'policy')}
+    given['checkpoint'] = own_checkpoint(wanted['checkpoint'], wanted['policy'])
     nodes = build_together(given) if robot == TOGETHER else build_graph(robot, given)
-    ensure_checkpoint(given.get('checkpoint', _default(robot, 'checkpoint')))
+    ensure_checkpoint(given['checkpoint'])
     # Containers end us by SIGTERM, and a script's background jobs are deaf to SIGINT by default;
     # the nodes must end in order all the same.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -121,7 +121,8 @@ def fresh_speaker(run: TrainingRun) -> Speaker:
     vocabulary = Vocabulary.small(len(small_ranks()), sizes.action_ids, codes)
     document = language_document(sizes, kept_ids=vocabulary.ranges)
     settings = emu3_settings(document, 'the recipe') | {'vocab_size': len(vocabulary)}
-    network = build_llama(settings | {'pad_token_id': None})
+    settings |= dict.fromkeys(('pad_token_id', 'bos_token_id', 'eos_token_id'))
+    network = build_llama(settings)
     network.to_empty(device='cpu')
     restore_buffers(network, torch.device('cpu'))
     initialize_language(network.model, sizes.layers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import platform
 import time
@@ -24,6 +25,7 @@ from univla_sim.tasks import default_instruction
 
 from univla_ros.checkpoints import ensure_checkpoint
 from univla_ros.checkpoints import is_trained
+from univla_ros.checkpoints import own_checkpoint
 from univla_ros.demo.report import write_picture
 from univla_ros.demo.report import write_video
 from univla_ros.demo.scenario import Scenario
@@ -58,6 +60,8 @@ def run_demo(options: DemoOptions) -> int:
     """Run the demo; the exit status is 0 when every robot's loop did its duty."""
     console = Console()
     begin = time.monotonic()
+    name = own_checkpoint(options.checkpoint, options.policy)
+    options = dataclasses.replace(options, checkpoint=name)
     trained = is_trained(ensure_checkpoint(options.checkpoint))
     if not trained:
         console.print(
