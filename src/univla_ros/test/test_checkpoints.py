@@ -1,10 +1,11 @@
-"""Untrained checkpoints: one for each policy, made when asked for."""
+"""Checkpoints by name: trained where one is, else untrained, made when asked for."""
 
 import numpy as np
 import pytest
 from univla_core.embodiment import load_embodiment
 from univla_models.policy import load_policy
 from univla_ros.checkpoints import ensure_checkpoint
+from univla_ros.checkpoints import first_posture
 from univla_ros.checkpoints import is_trained
 from univla_ros.checkpoints import own_checkpoint
 from univla_ros.robot_decoders import decoder_path
@@ -21,6 +22,25 @@ def test_untrained_means_another_checkpoint_for_each_policy():
     assert own_checkpoint('untrained', 'univla') == 'untrained'
     assert own_checkpoint('untrained', 'uniact') == 'untrained-uniact'
     assert own_checkpoint('mine', 'uniact') == 'mine'
+
+
+def test_auto_means_the_trained_checkpoint_where_one_is(home):
+    assert own_checkpoint('auto', 'univla') == 'untrained'
+    assert own_checkpoint('auto', 'uniact') == 'untrained-uniact'
+    (home / 'tiny').mkdir()
+    (home / 'tiny' / 'config.json').write_text('{"trained": true}')
+    assert own_checkpoint('auto', 'univla') == 'tiny'
+    assert own_checkpoint('untrained', 'univla') == 'untrained'
+    assert own_checkpoint('auto', 'uniact') == 'untrained-uniact'
+
+
+def test_simulated_arms_begin_where_the_policy_learned_to(home):
+    (home / 'mine').mkdir()
+    (home / 'mine' / 'config.json').write_text('{"trained": true}')
+    assert first_posture('mine') == first_posture(str(home / 'mine')) == 'ready'
+    assert first_posture('untrained') == first_posture('nowhere') == 'home'
+    (home / 'mine' / 'config.json').write_text('{"trained": false}')
+    assert first_posture('mine') == 'home'
 
 
 @pytest.mark.parametrize(

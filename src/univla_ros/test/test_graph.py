@@ -336,3 +336,14 @@ def test_together_one_simulation_keeps_the_time():
     clocks = [r for r in robots if robots[r]['sim_node'].parameters['publish_clock']]
     assert clocks == ['franka']
     assert all(n.parameters['use_sim_time'] for nodes in robots.values() for n in nodes.values())
+
+
+@pytest.mark.parametrize('policy', ['univla', 'uniact', 'unified_vla'])
+def test_untrained_is_the_policys_own_checkpoint_for_all_its_nodes(policy):
+    wanted = 'untrained' if policy == 'univla' else f'untrained-{policy}'
+    for nodes in (
+        build_graph('widowx', {'policy': policy, 'checkpoint': 'untrained'}),
+        build_together({'policy': policy, 'checkpoint': 'untrained', 'robots': 'widowx,franka'}),
+    ):
+        named = [n.parameters['checkpoint'] for n in nodes if 'checkpoint' in n.parameters]
+        assert len(named) >= 2 and set(named) == {wanted}

@@ -10,19 +10,30 @@ from pathlib import Path
 
 from univla_core.embodiment import load_embodiment
 from univla_core.embodiment import robot_names
+from univla_core.errors import ConfigError
 from univla_core.parameters import read_yaml
 from univla_core.paths import checkpoint_folders
 from univla_core.paths import checkpoint_path
 from univla_core.paths import config_directory
 
-#: Name of the small random checkpoint that stands in until trained weights exist.
+#: Name of the small random checkpoint that stands in where no trained weights are.
 UNTRAINED = 'untrained'
+#: Stands for the trained checkpoint of the policy, or for the untrained one where none is there.
+AUTO = 'auto'
+#: Names of the trained checkpoints that come with the suite, by policy.
+SHIPPED = {'univla': 'tiny', 'uniact': 'uniact-tiny', 'unified_vla': 'unified-tiny'}
+#: Posture in which a simulated arm begins where the policy is trained: down above the table.
+TRAINED_POSTURE = 'ready'
 #: Policies that have one of their own, named `untrained-<policy>`.
 _OTHERS = ('uniact', 'unified_vla')
 
 
 def own_checkpoint(name: str, policy: str) -> str:
-    """The name of a policy's checkpoint: `untrained` is another one for each policy."""
+    """The name of a policy's checkpoint: `auto` and `untrained` are others for each policy."""
+    if name == AUTO:
+        shipped = SHIPPED.get(policy, '')
+        there = any((root / shipped / 'config.json').is_file() for root in checkpoint_folders())
+        name = shipped if shipped and there else UNTRAINED
     return f'{UNTRAINED}-{policy}' if name == UNTRAINED and policy in _OTHERS else name
 
 
@@ -49,6 +60,15 @@ def ensure_checkpoint(name: str) -> Path:
 def is_trained(folder: Path) -> bool:
     """Whether the weights of a checkpoint folder were ever trained."""
     return bool(read_yaml(folder / 'config.json').get('trained', True))
+
+
+def first_posture(name: str) -> str:
+    """Posture in which a simulated arm begins under a checkpoint of this name or folder."""
+    try:
+        trained = not name.startswith(UNTRAINED) and is_trained(checkpoint_path(name))
+    except ConfigError:  # nothing is there: the node that loads it says so
+        trained = False
+    return TRAINED_POSTURE if trained else 'home'
 
 
 def _write_untrained(target: Path, policy: str) -> None:

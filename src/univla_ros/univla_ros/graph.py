@@ -18,6 +18,8 @@ from univla_core.errors import ConfigError
 from univla_core.parameters import read_yaml
 from univla_core.paths import config_directory
 
+from univla_ros.checkpoints import first_posture
+from univla_ros.checkpoints import own_checkpoint
 from univla_ros.launch_arguments import launch_arguments
 from univla_ros.launch_arguments import resolve_arguments
 from univla_ros.launch_arguments import together_arguments
@@ -81,7 +83,7 @@ def build_graph(robot: str, given: Mapping[str, str]) -> tuple[NodeDescription, 
     Raises:
         ConfigError: If the robot, an argument or a value is unknown.
     """
-    values = resolve_arguments(launch_arguments(robot), given)
+    values = _with_checkpoint(resolve_arguments(launch_arguments(robot), given))
     nodes = _robot_nodes(robot, values)
     names = [node.executable for node in nodes]
     nodes.insert(names.index('decoder_node'), _policy_node(robot, values))
@@ -94,7 +96,7 @@ def build_together(given: Mapping[str, str]) -> tuple[NodeDescription, ...]:
     Raises:
         ConfigError: If a robot, an argument or a value is unknown.
     """
-    values = resolve_arguments(together_arguments(), given)
+    values = _with_checkpoint(resolve_arguments(together_arguments(), given))
     robots = [name.strip() for name in values.pop('robots').split(',') if name.strip()]
     if len(set(robots)) != len(robots) or not robots:
         raise ConfigError(f'robots:={",".join(robots)} must name different robots by comma')
@@ -106,6 +108,12 @@ def build_together(given: Mapping[str, str]) -> tuple[NodeDescription, ...]:
             nodes.append(_policy_node(robot, own))
         nodes += _robot_nodes(robot, own, leader_namespace=f'/{leader}')
     return tuple(nodes)
+
+
+def _with_checkpoint(values: dict[str, str]) -> dict[str, str]:
+    """The same with the policy's own checkpoint, where none was named, and its first posture."""
+    name = own_checkpoint(values['checkpoint'], values['policy'])
+    return {**values, 'checkpoint': name, 'posture': values['posture'] or first_posture(name)}
 
 
 def _robot_nodes(

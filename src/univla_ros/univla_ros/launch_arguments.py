@@ -71,7 +71,12 @@ def launch_arguments(robot: str) -> tuple[LaunchArgument, ...]:
         LaunchArgument('namespace', f'/{robot}', 'Namespace of the robot', form=NAMESPACE),
         LaunchArgument('sim', 'false', 'Simulate the robot and its driver', _BOOLEAN),
         LaunchArgument('policy', 'univla', 'Policy, a file in config/policies'),
-        LaunchArgument('checkpoint', 'untrained', 'Checkpoint folder, or name in checkpoints/'),
+        LaunchArgument(
+            'checkpoint',
+            'auto',
+            'Checkpoint folder, or name in checkpoints/; auto: the trained one of the policy, or '
+            'else untrained',
+        ),
         LaunchArgument('decoder', '', 'Decoder folder; empty: decoders/<robot> of the checkpoint'),
         LaunchArgument(
             'declaration', '', 'Declaration of a released head, a file in config/decoders'
@@ -111,7 +116,10 @@ def launch_arguments(robot: str) -> tuple[LaunchArgument, ...]:
         ),
         LaunchArgument('seed', '0', 'Seed of the simulated scene', form=SEED),
         LaunchArgument(
-            'posture', 'home', 'Posture of the robot YAML in which a simulated arm begins'
+            'posture',
+            '',
+            'Posture of the robot YAML in which a simulated arm begins; empty: ready under '
+            'trained weights, else home',
         ),
     )
 

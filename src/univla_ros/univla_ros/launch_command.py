@@ -28,10 +28,9 @@ def run_launch(robot: str, words: Sequence[str]) -> int:
         ConfigError: If the robot, an argument or a value is unknown.
     """
     given = parse_arguments(words)
-    wanted = {name: given.get(name, _default(robot, name)) for name in ('checkpoint', 'policy')}
-    given['checkpoint'] = own_checkpoint(wanted['checkpoint'], wanted['policy'])
     nodes = build_together(given) if robot == TOGETHER else build_graph(robot, given)
-    ensure_checkpoint(given['checkpoint'])
+    wanted = {name: given.get(name, _default(robot, name)) for name in ('checkpoint', 'policy')}
+    ensure_checkpoint(own_checkpoint(wanted['checkpoint'], wanted['policy']))
     # Containers end us by SIGTERM, and a script's background jobs are deaf to SIGINT by default;
     # the nodes must end in order all the same.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -24,6 +24,7 @@ from univla_core.errors import ConfigError
 from univla_sim.tasks import default_instruction
 
 from univla_ros.checkpoints import ensure_checkpoint
+from univla_ros.checkpoints import first_posture
 from univla_ros.checkpoints import is_trained
 from univla_ros.checkpoints import own_checkpoint
 from univla_ros.demo.report import write_picture
@@ -36,17 +37,13 @@ from univla_ros.demo.summary import summarize
 ALL = ('widowx', 'franka', 'airbot', 'mobile_base')
 
 
-#: Posture from which policies are trained: pointing down above the table.
-TRAINED_POSTURE = 'ready'
-
-
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
     """What the command line asks for."""
 
     robot: str = 'widowx'
     policy: str = 'univla'
-    checkpoint: str = 'untrained'
+    checkpoint: str = 'auto'
     device: str = 'auto'
     instruction: str = ''
     episodes: int = 1
@@ -108,7 +105,7 @@ def _one_run(
         duration_s=options.duration_s,
         seed=seed,
         log_directory=options.output / 'logs' / '+'.join(robots),
-        posture=TRAINED_POSTURE if trained else 'home',
+        posture=first_posture(options.checkpoint),
     )
     columns = (TextColumn('{task.description}'), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
