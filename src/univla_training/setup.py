@@ -19,5 +19,10 @@ setup(
     description='Training of latent action models, policies and decoders.',
     license='Apache-2.0',
     extras_require={'test': ['pytest']},
-    entry_points={'univla.commands': ['train = univla_training.cli:train']},
+    entry_points={
+        'univla.commands': [
+            'train = univla_training.cli:train',
+            'analyse = univla_training.code_use_cli:analyse',
+        ]
+    },
 )

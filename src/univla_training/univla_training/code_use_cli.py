@@ -1,0 +1,86 @@
+"""The `analyse` commands of `univla`."""
+
+from __future__ import annotations
+
+import json as as_json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from univla_core.errors import ConfigError
+
+analyse = typer.Typer(no_args_is_help=True, help='Look into what a policy has learned.')
+#: What `model_type` of `config.json` says of the policy.
+_POLICIES = {'openvla': 'univla', 'llava_onevision': 'uniact', 'Emu3': 'unified_vla'}
+
+
+@analyse.callback()
+def _group() -> None:
+    """Keep `codes` a command of its own although it is the only one."""
+
+
+@analyse.command()
+def codes(
+    checkpoint: Annotated[str, typer.Option(help='Checkpoint folder, or its name.')],
+    data: Annotated[Path, typer.Option(help='Folder with recorded episodes.')] = Path('data'),
+    policy: Annotated[str, typer.Option(help='Its policy; default: what the folder says.')] = '',
+    episodes: Annotated[
+        int, typer.Option(help='Most episodes of each robot and task.', min=1)
+    ] = 20,
+    frames: Annotated[int, typer.Option(help='Most frames of each episode.', min=1)] = 10,
+    camera: Annotated[str, typer.Option(help='Camera whose pictures are looked at.')] = 'primary',
+    seed: Annotated[int, typer.Option(help='Seed of the choice of episodes.', min=0)] = 0,
+    device: Annotated[str, typer.Option(help='auto, cpu, cuda or cuda:<n>.')] = 'auto',
+    output: Annotated[Path, typer.Option(help='Picture.')] = Path('out/analysis/codes.png'),
+    json: Annotated[Path | None, typer.Option(help='Write the results there as JSON.')] = None,
+) -> None:
+    """Count which codes a policy plans on recorded pictures, by robot and task.
+
+    Prints a table, and how alike groups are: Jensen-Shannon divergences, 0 to 1 bit. A good
+    vocabulary uses more similar codes for one task on two robots than for two tasks on one.
+    """
+    from rich.console import Console
+    from univla_core.parameters import read_yaml
+    from univla_core.paths import checkpoint_path
+    from univla_data.episode_reader import find_episodes
+    from univla_models.policy import load_policy
+
+    from univla_training.code_use import ANALYSED
+    from univla_training.code_use import chosen
+    from univla_training.code_use import look_at
+    from univla_training.code_use_report import document
+    from univla_training.code_use_report import draw
+    from univla_training.code_use_report import show
+    from univla_training.counting import counting
+    from univla_training.training_state import write_atomically
+
+    folder = checkpoint_path(checkpoint)
+    kind = str(read_yaml(folder / 'config.json').get('model_type'))
+    name = policy or _POLICIES.get(kind, kind)
+    if name not in ANALYSED:
+        raise ConfigError(
+            f'{folder}: policy {name!r} cannot be analysed by its codes; '
+            f'{" and ".join(ANALYSED)} can'
+        )
+    planner = load_policy(name, folder, device=device, preprocessing='auto', camera=camera)
+    paths = find_episodes(data)
+    console = Console()
+    total = sum(map(len, chosen(paths, episodes, seed).values()))
+    with counting(Console(stderr=True), 'planning', total) as advance:
+        uses = look_at(
+            planner,
+            paths,
+            per_group=episodes,
+            frames=frames,
+            camera=camera,
+            seed=seed,
+            progress=advance,
+        )
+    show(console, uses)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    draw(uses, output, f'{name}, {folder.name}')
+    console.print(f'picture: {output}', highlight=False)
+    if json is not None:
+        facts = {'checkpoint': str(folder), 'policy': name, 'trained': planner.trained}
+        text = as_json.dumps(document(uses, facts), indent=1)
+        write_atomically(json, lambda file: file.write(text.encode()))
