@@ -18,6 +18,8 @@ from univla_training.codes import entropy_bits
 from univla_training.codes import k_means
 from univla_training.decoder_training import train_decoder
 from univla_training.demonstrations import demonstrations
+from univla_training.finetuning import finetune
+from univla_training.finetuning_task import FinetuningTask
 from univla_training.frame_store import EpisodeRow
 from univla_training.frame_store import FrameStore
 from univla_training.lam_training import labels
@@ -56,7 +58,7 @@ RECIPE = {
         'head': {'embed_dim': 16, 'blocks': 1, 'heads': 2},
     },
     'data': {'robots': [ROBOT], 'validation_share': 0.25},
-    **dict.fromkeys(('pretraining', 'lam1', 'lam2', 'decoder', 'cloning'), FAST),
+    **dict.fromkeys(('pretraining', 'lam1', 'lam2', 'decoder', 'finetuning', 'cloning'), FAST),
     'policy': {**FAST, 'pointing_share': 0.5},
 }
 
@@ -189,6 +191,34 @@ def test_labels_are_increments_from_the_measured_joints(run):
     np.testing.assert_allclose(action['mean'][:6], 0.01, atol=1e-5)
     assert action['mask'][-1] is False and action['q99'][0] - action['q01'][0] > 0.03
     assert np.abs(shown.chunks[..., :6]).max() <= 1.0
+
+
+def test_fine_tuning_leaves_policy_and_decoders_that_belong_together(run):
+    folder = finetune(run)
+    policy = UnivlaPolicy.from_pretrained(folder, device='cpu')
+    before = UnivlaPolicy.from_pretrained(run.out / 'checkpoint', device='cpu')
+    plan, other = (p.plan(run.store.pictures[0], 'reach the red cube') for p in (policy, before))
+    assert not np.array_equal(plan.latent, other.latent), 'it learned'
+    decoder = RobotDecoder.load(folder / 'decoders' / ROBOT)
+    decoder.check_codebook(policy.codebook)
+    ready = load_embodiment(ROBOT).postures['ready']
+    assert np.isfinite(decoder.decode(plan, np.append(ready, 0.5))).all()
+    assert run.result('finetuning')[f'held_out_{ROBOT}'] > 0.0
+
+
+def test_some_of_the_codes_before_are_wrong_ones():
+    """As when the policy runs: what it said before need not be what the labels say."""
+    store = noisy_store()
+    shown = {ROBOT: demonstrations(store, ROBOT, 'eef_pose')}
+    prompts, codes = own_prompts(), np.full((24, 4), 3, dtype=np.uint8)
+    task = FinetuningTask(None, {}, prompts, store, codes, shown, code_weight=1.0, code_noise=0.5)
+    batch = task.draw(np.random.default_rng(0), 400)
+    said = torch.stack([batch.text.ids[n, s + 1 : s + 4] for n, s in enumerate(batch.text.start)])
+    right = (said == prompts.action_ids[3]).float().mean()
+    assert 0.45 < right < 0.62  # half, and a sixteenth of the other half
+    assert (batch.codes == 3).all()
+    quiet = task.batch(ROBOT, np.arange(24))
+    assert (quiet.text.ids[0, quiet.text.start[0] + 1 :][:3] == prompts.action_ids[3]).all()
 
 
 def test_cloning_leaves_a_checkpoint_whose_codes_are_queries(run):

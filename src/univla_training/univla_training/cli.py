@@ -176,6 +176,15 @@ def decoder(
 
 @train.command()
 @on_a_run
+def finetune(run: TrainingRun) -> None:
+    """Train policy and decoders of all robots together, on codes and actions."""
+    from univla_training.stages import run_finetuning
+
+    run_finetuning(run)
+
+
+@train.command()
+@on_a_run
 def bc(
     run: TrainingRun,
     share: Annotated[

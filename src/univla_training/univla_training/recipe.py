@@ -20,6 +20,7 @@ from univla_training.network_sizes import NetworkSizes
 from univla_training.settings import CloningSettings
 from univla_training.settings import DataSettings
 from univla_training.settings import DecoderSettings
+from univla_training.settings import FinetuningSettings
 from univla_training.settings import LamSettings
 from univla_training.settings import PolicySettings
 from univla_training.settings import PretrainingSettings
@@ -43,6 +44,7 @@ class Recipe:
         lam1, lam2: Stages 1 and 2 of the latent action model.
         policy: Next-token training on the codes of stage 2.
         decoder: The decoder of one robot, on a frozen or LoRA policy.
+        finetuning: Policy and decoders of all robots together.
         cloning: Direct behaviour cloning, the rival of the same size and time.
         uniact: UniAct, its sizes and its stages.
         unified: The unified VLA, its sizes and its stages.
@@ -56,6 +58,7 @@ class Recipe:
     lam2: LamSettings = LamSettings()
     policy: PolicySettings = PolicySettings()
     decoder: DecoderSettings = DecoderSettings()
+    finetuning: FinetuningSettings = FinetuningSettings()
     cloning: CloningSettings = CloningSettings()
     uniact: UniactRecipe = UniactRecipe()
     unified: UnifiedRecipe = UnifiedRecipe()

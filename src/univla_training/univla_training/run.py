@@ -42,6 +42,7 @@ COMMANDS = {
     'lam2': 'train lam --stage 2',
     'policy': 'train policy',
     'decoder': 'train decoder --robot …',
+    'finetuning': 'train finetune',
     'cloning': 'train bc',
     'uniact_pretraining': 'train uniact',
     'uniact': 'train uniact',

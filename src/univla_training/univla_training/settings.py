@@ -106,3 +106,18 @@ class CloningSettings(TrainerSettings):
     pointing_share: float = parameter(
         0.0, 'Share of each batch that goes on pointing in rendered scenes', low=0.0, high=0.9
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuningSettings(TrainerSettings):
+    """Policy and decoders of all robots together; 0 steps leave them apart."""
+
+    robots: list[str] = parameter([], 'Robots to learn from; empty takes those of the data')
+    code_weight: float = parameter(0.1, 'Weight of the codes beside the actions', low=0.0)
+    code_noise: float = parameter(
+        0.2, 'Share of the codes before that are replaced by random ones', low=0.0, high=1.0
+    )
+    augment: bool = parameter(True, 'Change brightness and tint of the picture')
+    pointing_share: float = parameter(
+        0.0, 'Share of each batch that goes on pointing in rendered scenes', low=0.0, high=0.9
+    )

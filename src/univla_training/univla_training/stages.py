@@ -90,6 +90,14 @@ def run_finetuning(
     _stage(run, f'decoder of {robot}, further', train)
 
 
+def run_finetuning(run: TrainingRun) -> None:
+    """Stage `finetuning`."""
+    from univla_training.finetuning import finetune
+
+    _check_robots(run)
+    _stage(run, 'finetuning', lambda: finetune(run))
+
+
 def run_cloning(run: TrainingRun, share: float) -> None:
     """Stage `cloning`, with a share of the labels."""
     from univla_training.cloning import train_clone
