@@ -7,9 +7,11 @@ import array
 import numpy as np
 import pytest
 from interbotix_xs_msgs.msg import JointGroupCommand
+from trajectory_msgs.msg import JointTrajectory
 from univla_core.action_chunk import ActionChunk
 from univla_core.embodiment import load_embodiment
 from univla_ros.conversions import action_chunk_to_msg
+from univla_ros.conversions import seconds_from_msg
 from univla_ros.nodes.controller_node import ControllerNode
 from univla_ros.nodes.sim_node import SimNode
 from univla_ros.qos import PLAN
@@ -74,6 +76,18 @@ def test_a_chunk_moves_the_hand_where_it_says(arm, rig):
     moved = arm.sim._world.ee_pose[:3, 3] - before
     assert moved[0] == pytest.approx(0.04, abs=0.006)
     assert np.abs(moved[1:]).max() < 0.006
+
+
+def test_what_was_sent_is_told_in_one_form(arm, rig):
+    """Set-points by the robot's own names, as demonstrations hold them."""
+    told = rig.record(JointTrajectory, '/widowx/command')
+    assert rig.until(lambda: len(told) > 5)
+    names = load_embodiment('widowx').axis_names
+    assert all(tuple(msg.joint_names[:6]) == names for msg in told)
+    assert 0.0 <= rig.now() - seconds_from_msg(told[-1].header.stamp) < 2.0
+    sent = {tuple(joints(command)) for command in arm.commands}
+    said = {tuple(np.float32(msg.points[0].positions[:6]).astype(float)) for msg in told}
+    assert said & sent, 'the driver was told something else'
 
 
 def test_the_state_tells_the_latency_of_the_chain(arm, rig):

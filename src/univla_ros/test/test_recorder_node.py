@@ -11,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import yaml
 from rclpy.action import ActionClient
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Joy
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
@@ -21,12 +23,15 @@ from trajectory_msgs.msg import JointTrajectoryPoint
 from typer.testing import CliRunner
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import DataError
+from univla_core.parameters import read_yaml
+from univla_core.paths import config_directory
 from univla_data.bag import Bag
 from univla_data.episode_reader import read_episode
 from univla_data.episode_reader import read_provenance
 from univla_ros.conversions import header_to_msg
 from univla_ros.graph import build_graph
 from univla_ros.images import image_to_msg
+from univla_ros.nodes.controller_node import ControllerNode
 from univla_ros.nodes.recorder_node import RecorderNode
 from univla_ros.qos import EVENT
 from univla_ros.qos import STATUS
@@ -89,16 +94,27 @@ class Robot:
 
 
 @pytest.fixture
+def patient(tmp_path):
+    """The robot's YAML with a camera that may be slow, as everything is on a busy machine."""
+    document = read_yaml(config_directory() / 'robots' / 'widowx.yaml')
+    document['cameras']['primary']['rate_hz'] = 3.0
+    path = tmp_path / 'widowx.yaml'
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+@pytest.fixture
 def robot(rig):
     return Robot(rig)
 
 
 @pytest.fixture
-def recorder(rig, robot, tmp_path):
+def recorder(rig, robot, tmp_path, patient):
     """An active recorder that has heard the robot for a while."""
-    node = rig.add(
-        RecorderNode, 'widowx', folder=str(tmp_path), instruction='push the cube', min_free_mb=1.0
-    )
+    values = {'folder': str(tmp_path), 'instruction': 'push the cube', 'min_free_mb': 1.0}
+    node = rig.add(RecorderNode, 'widowx', start=False, **values)
+    node.config = dataclasses.replace(node.config, robot=str(patient))
+    assert node.start(), node.last_error
     node.statuses = rig.record(EpisodeStatus, f'{SPACE}/episode_status', STATUS)
     assert rig.until(lambda: node.recorder.kept_bytes > 500_000)
     return node
@@ -139,9 +155,9 @@ def test_an_episode_is_what_was_heard(rig, robot, recorder, tmp_path):
         assert counts[f'{SPACE}/robot_description'] == counts[f'{SPACE}/instruction'] == 1
     known = read_provenance(take.uri)
     assert set(known.hashes) >= {'robot'} and known.versions and known.namespace == SPACE
-    for name, hz in ((f'{CAMERA}/compressed', 15.0), (f'{SPACE}/joint_states', 60.0)):
+    for name, hz in ((f'{CAMERA}/compressed', 3.0), (f'{SPACE}/joint_states', 60.0)):
         facts = known.details['topics'][name]
-        assert facts['count'] == counts[name] > 15
+        assert facts['count'] == counts[name] > 5
         assert facts['drops'] == 0 and facts['expected_hz'] == hz
     assert known.details['verdict'] == take.verdict.verdict
     assert [path.name for path in tmp_path.rglob('*.part')] == []
@@ -162,7 +178,7 @@ def test_the_action_names_the_episode_and_tells_how_it_went(rig, recorder, tmp_p
     assert rig.until(result.done)
     assert result.result().status == 4  # succeeded
     assert result.result().result.uri == str(tmp_path / 'widowx/recorded/first')
-    assert read_episode(result.result().result.uri).instruction == 'open the drawer'
+    assert read_provenance(result.result().result.uri).instruction == 'open the drawer'
     assert told and told[-1].feedback.status.uri.endswith('first')
 
     sent = client.send_goal_async(goal)  # the name is taken
@@ -181,12 +197,18 @@ def test_the_action_names_the_episode_and_tells_how_it_went(rig, recorder, tmp_p
 
 
 def test_a_gamepad_starts_and_discards(rig, recorder, tmp_path):
-    """Events come from whoever reads the gamepad, the controller."""
-    events = rig.publisher(String, f'{SPACE}/record/event', EVENT)
-    events.publish(String(data='record_start'))
+    """The controller reads the gamepad and passes on what is the recorder's."""
+    controller = rig.add(ControllerNode, 'widowx', start=False)
+    controller.trigger_configure()
+    joy = rig.publisher(Joy, f'{SPACE}/joy')
+    held = Joy(axes=[0.0] * 8, buttons=[0] * 11)
+    rig.probe.create_timer(0.05, lambda: joy.publish(held))
+    rig.spin(0.5)
+    held.axes[7] = 1.0  # d-pad up
     assert rig.until(lambda: recorder.recorder.running)
+    held.axes[7] = 0.0
     rig.spin(0.3)
-    events.publish(String(data='record_discard'))
+    held.buttons[8] = 1  # Guide
     assert ended(rig, recorder).uri == ''
     assert not list(tmp_path.rglob('*.mcap'))
     assert not ask(rig, 'stop').success
@@ -223,13 +245,12 @@ def test_verdict_names_what_is_missing(rig, robot, recorder):
     rig.spin(0.5)
     robot.silent.add('camera')
     camera = f'{CAMERA}/compressed'
-    assert rig.until(
-        lambda: any(camera in s.reason and 'silent' in s.reason for s in recorder.statuses)
-    )
+    warning = f'{camera}: silent for'
+    assert rig.until(lambda: warning in recorder.statuses[-1].reason, 20.0)
     assert ask(rig, 'stop').success
     take = ended(rig, recorder)
-    assert take.verdict.verdict == 'bad' and f'{camera}: silent for' in take.verdict.reason
-    assert read_episode(take.uri).success is None
+    assert take.verdict.verdict == 'bad' and warning in take.verdict.reason
+    assert read_provenance(take.uri).success is None
 
 
 def test_a_command_that_never_came_is_named(rig, robot, recorder):
@@ -259,19 +280,15 @@ def test_a_disk_that_fills_ends_the_episode_whole(rig, robot, recorder):
     file = recorder.recorder.running.file
     file._rules = dataclasses.replace(file._rules, min_free_mb=1e9)
     take = ended(rig, recorder)
-    assert 'make room' in take.cause and len(read_episode(take.uri)) > 2
+    assert 'make room' in take.cause and len(read_episode(take.uri)) > 1
     assert rig.until(lambda: recorder.statuses[-1].state == EpisodeStatus.STATE_FAILED)
 
 
-def test_kill_9_leaves_all_but_the_last_second(rig, robot, tmp_path):
+def test_kill_9_leaves_all_but_the_last_second(rig, robot, tmp_path, patient):
     """A part that `read_episode` reads."""
-    (node,) = (
-        node
-        for node in build_graph(
-            'widowx', {'record': 'true', 'record_to': str(tmp_path), 'checkpoint': ''}
-        )
-        if node.executable == 'recorder_node'
-    )
+    given = {'record': 'true', 'record_to': str(tmp_path), 'checkpoint': ''}
+    (node,) = (n for n in build_graph('widowx', given) if n.executable == 'recorder_node')
+    node = dataclasses.replace(node, parameters={**node.parameters, 'robot': str(patient)})
     process = subprocess.Popen(node_command(node, tmp_path), start_new_session=True)
     try:
         assert ask(rig, 'start').success
@@ -315,4 +332,4 @@ def test_deactivation_completes_the_episode(rig, robot, recorder):
     rig.spin(0.5)
     running = recorder.recorder.running
     recorder.trigger_deactivate()
-    assert running.uri and read_episode(running.uri).success is None
+    assert running.uri and read_provenance(running.uri).success is None

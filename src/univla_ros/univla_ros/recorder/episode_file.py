@@ -11,7 +11,6 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +49,21 @@ class DiskRules:
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """What is known only at the end of an episode."""
+    """What is known only at the end of an episode.
+
+    Attributes:
+        begin: When it began [s].
+        instruction: The task in words.
+        success: Whether it was done, None if nobody judged.
+        sources: Who drove, most of the time first.
+        changes: Gives the other fields of the provenance; may take its time.
+    """
 
     begin: float
     instruction: str
     success: bool | None = None
     sources: tuple[str, ...] = ()
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Callable[[], Mapping[str, Any]] = dict
 
 
 class EpisodeFile:
@@ -166,7 +173,7 @@ class EpisodeFile:
             told = message(topics.INSTRUCTION.kind, data=ending.instruction)
             data = typestore().serialize_cdr(told, topics.INSTRUCTION.kind)
             self._writer.write_serialized(topics.INSTRUCTION, ending.begin, data, belated=True)
-        changes = {'instruction': ending.instruction, **ending.changes}
+        changes = {'instruction': ending.instruction, **ending.changes()}
         self._writer.flush(sync=self._rules.sync)
         self.uri = str(self._writer.close(ending.success, ending.sources, **changes))
 

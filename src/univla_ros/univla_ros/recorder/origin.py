@@ -87,7 +87,7 @@ class Origin:
             details=dict(self._details),
         )
 
-    def complete(self, details: Mapping[str, Any], patience_s: float = 5.0) -> dict[str, Any]:
+    def complete(self, details: Mapping[str, Any], patience_s: float = 3.0) -> dict[str, Any]:
         """Fields that are known only at the end; waits a little for the hashes."""
         self._thread.join(patience_s)
         return {'hashes': dict(self._hashes), 'details': {**self._details, **details}}

@@ -157,7 +157,7 @@ class Take:
             instruction=self.instruction,
             success=self.success,
             sources=self._sources(self.begin, self.end),
-            changes=complete(details),
+            changes=lambda: complete(details),
         )
 
     def _facts(self, end: float) -> dict[str, dict[str, float | None]]:
