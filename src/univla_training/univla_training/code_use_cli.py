@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json as as_json
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Annotated
 
 import typer
 from univla_core.errors import ConfigError
 
+from univla_training.cli import on_a_run
+
+if TYPE_CHECKING:
+    from univla_training.run import TrainingRun
+
 analyse = typer.Typer(no_args_is_help=True, help='Look into what a policy has learned.')
 #: What `model_type` of `config.json` says of the policy.
 _POLICIES = {'openvla': 'univla', 'llava_onevision': 'uniact', 'Emu3': 'unified_vla'}
-
-
-@analyse.callback()
-def _group() -> None:
-    """Keep `codes` a command of its own although it is the only one."""
 
 
 @analyse.command()
@@ -83,4 +84,41 @@ def codes(
     if json is not None:
         facts = {'checkpoint': str(folder), 'policy': name, 'trained': planner.trained}
         text = as_json.dumps(document(uses, facts), indent=1)
+        write_atomically(json, lambda file: file.write(text.encode()))
+
+
+@analyse.command()
+@on_a_run
+def motion(
+    run: TrainingRun,
+    output: Annotated[Path, typer.Option(help='Picture.')] = Path('out/analysis/motion.png'),
+    json: Annotated[Path | None, typer.Option(help='Write the results there as JSON.')] = None,
+) -> None:
+    """Tell whether one code of the latent action model moves the hands of all arms alike.
+
+    Takes a run's recorded frames and labels. A code counts as alike if it leaves all hands that
+    know it still, or moves them within 60 degrees of each other in their base frames.
+    """
+    from univla_training.code_motion import code_motions
+    from univla_training.code_motion import consistency
+    from univla_training.code_motion import draw_motions
+    from univla_training.lam_training import labels
+    from univla_training.training_state import write_atomically
+
+    rows = run.store.frames
+    found = code_motions(run.store, rows, labels(run)[rows], run.recipe.lam2.interval)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    draw_motions(found, output)
+    facts = {'run': str(run.out), **consistency(found)}
+    if facts['share'] is None:
+        run.console.print('no code was seen often enough on two arms')
+    else:
+        run.console.print(
+            f'{facts["alike"]} of {facts["judged"]} codes move all arms alike '
+            f'({100.0 * facts["share"]:.0f} %; by chance {100.0 * facts["by_chance"]:.0f} %)',
+            highlight=False,
+        )
+    run.console.print(f'picture: {output}', highlight=False)
+    if json is not None:
+        text = as_json.dumps(facts, indent=1)
         write_atomically(json, lambda file: file.write(text.encode()))
