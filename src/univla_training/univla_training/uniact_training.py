@@ -30,7 +30,7 @@ from univla_training.uniact_task import UniactTask
 
 STAGE = 'uniact'
 #: Held-out frames of each robot that the curves show.
-_CHECKED = 128
+_CHECKED = 32
 #: What the model card says of where it begins.
 STAND_IN = (
     'Nothing pretrained is in it. In place of LLaVA-OneVision and of a ResNet-18 that knows '
