@@ -18,10 +18,10 @@ from univla_training.codes import entropy_bits
 from univla_training.codes import k_means
 from univla_training.decoder_training import train_decoder
 from univla_training.demonstrations import demonstrations
-from univla_training.finetuning import finetune
-from univla_training.finetuning_task import FinetuningTask
 from univla_training.frame_store import EpisodeRow
 from univla_training.frame_store import FrameStore
+from univla_training.joint_finetuning import finetune
+from univla_training.joint_finetuning_task import FinetuningTask
 from univla_training.lam_training import labels
 from univla_training.lam_training import train_lam
 from univla_training.planning import plan_batch
@@ -34,6 +34,7 @@ from univla_training.policy_training import trained_policy
 from univla_training.pretraining import own_prompts
 from univla_training.recipe import recipe_from_mapping
 from univla_training.run import TrainingRun
+from univla_training.stages import run_card
 
 from univla_training import pretraining
 
@@ -204,6 +205,7 @@ def test_fine_tuning_leaves_policy_and_decoders_that_belong_together(run):
     ready = load_embodiment(ROBOT).postures['ready']
     assert np.isfinite(decoder.decode(plan, np.append(ready, 0.5))).all()
     assert run.result('finetuning')[f'held_out_{ROBOT}'] > 0.0
+    assert run_card(run).parent == folder
 
 
 def test_some_of_the_codes_before_are_wrong_ones():

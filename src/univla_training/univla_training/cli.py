@@ -178,9 +178,9 @@ def decoder(
 @on_a_run
 def finetune(run: TrainingRun) -> None:
     """Train policy and decoders of all robots together, on codes and actions."""
-    from univla_training.stages import run_finetuning
+    from univla_training.stages import run_joint_finetuning
 
-    run_finetuning(run)
+    run_joint_finetuning(run)
 
 
 @train.command()

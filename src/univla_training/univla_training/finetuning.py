@@ -1,111 +1,211 @@
-"""Fine-tune policy and decoders of all robots together, and write the checkpoint anew."""
+"""Go on training the decoder of a shipped checkpoint, on recordings and their corrections."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
-from torch import nn
 from univla_core.embodiment import load_embodiment
+from univla_core.errors import TrainingError
+from univla_core.norm_stats import choose_key
+from univla_core.paths import checkpoint_path
+from univla_data.provenance import hash_of_path
+from univla_decoders.declaration import DecoderDeclaration
+from univla_decoders.decoder import RobotDecoder
+from univla_models.checkpoint_files import read_json
+from univla_models.image_processor import ImageProcessor
+from univla_models.univla import UnivlaOptions
+from univla_models.univla import UnivlaPolicy
 
-from univla_training.decoder_training import declare
+from univla_training.cache import build_store
+from univla_training.decoder_training import PLANS
+from univla_training.decoder_training import Planner
 from univla_training.decoder_training import default_space
-from univla_training.demonstrations import Demonstrations
-from univla_training.demonstrations import demonstrations
+from univla_training.decoder_training import fit_head
+from univla_training.decoder_training import shown_and_held
+from univla_training.decoder_training import variant
+from univla_training.demonstrations import is_relative
+from univla_training.export import PREPROCESSING
 from univla_training.export import write_decoder
-from univla_training.export import write_policy
-from univla_training.finetuning_task import FinetuningTask
 from univla_training.frame_store import FrameStore
-from univla_training.lam_training import labels
-from univla_training.networks import fresh_head
-from univla_training.networks import fresh_policy
-from univla_training.pointing_beside import PointingBeside
-from univla_training.policy_training import STAGE as POLICY
-from univla_training.policy_training import WEIGHTS
-from univla_training.pretraining import own_prompts
-from univla_training.pretraining import pointing_task
+from univla_training.prompting import Prompts
+from univla_training.recorded import picture_processor
 from univla_training.run import TrainingRun
-from univla_training.weights import load_module
-from univla_training.weights import save_module
+from univla_training.training_state import write_atomically
 
-STAGE = 'finetuning'
+INPUTS = 'inputs.json'
 
 
-def finetune(run: TrainingRun) -> Path:
-    """Train the run's policy further, with a decoder for each robot, on codes and actions.
+def finetune_decoder(
+    run: TrainingRun,
+    robot: str,
+    checkpoint: str,
+    *,
+    decoder: str = '',
+    action_space: str | None = None,
+    share: float = 1.0,
+) -> Path:
+    """Train a decoder further; the policy of its checkpoint stays as it is.
 
-    UniVLA fine-tunes policy and decoder of one robot so; here one policy serves all robots.
+    The decoder keeps its action space, horizon and norm stats. `finetune/<robot>/decoder` in the
+    run's folder is the result, a folder for `decoder:=` and `--decoder`.
 
-    Returns:
-        The checkpoint's folder: policy and decoders that belong together.
+    Args:
+        run: Recipe (section `decoder`), data and folder; needs no trained stage.
+        robot: Whose decoder.
+        checkpoint: Folder of the checkpoint, or its name in `checkpoints/`.
+        decoder: Folder of the decoder to begin with; empty takes the checkpoint's own.
+        action_space: Of the checkpoint's own decoder; None takes the robot's usual one.
+        share: Share of the episodes to learn from.
 
     Raises:
-        TrainingError: If the policy or the data are not there or training fails.
+        TrainingError: If the checkpoint was not made by `univla train`, the decoder is of another
+            robot or vocabulary, nothing is worth imitating, or the stage was begun with others.
+        UnivlaError: If checkpoint or decoder cannot be loaded.
     """
-    section = run.recipe.finetuning
-    target = run.out / STAGE / 'checkpoint'
-    if run.done(STAGE):
-        return target
-    weights = run.require(POLICY, WEIGHTS)
-    codes = labels(run)
-    settings = run.settings(section)
-    robots = tuple(section.robots or run.recipe.data.robots)
-    train, held = run.split
-    shown = {robot: _shown(run, train, robot) for robot in robots}
-    kept = {
-        robot: _shown(run, held, robot, shown[robot])
-        for robot in robots
-        if held.only([robot]).episodes
-    }
-    folder = run.start(STAGE)
-    run.seed_torch(settings)
-    network = fresh_policy(run.recipe.network)
-    load_module(network, weights)
-    network.to(run.device)
-    heads = nn.ModuleDict({robot: _head(run, mine) for robot, mine in shown.items()})
-    heads.to(run.device)
-    options = {'code_weight': section.code_weight, 'code_noise': section.code_noise}
-    noise = {'body_noise': run.recipe.decoder.body_noise, 'augment': section.augment}
-    task = FinetuningTask(network, heads, own_prompts(), train, codes, shown, **options, **noise)
-    checker = FinetuningTask(network, heads, own_prompts(), held, codes, kept, **options)
-    modules: dict[str, nn.Module] = {'network': network, 'heads': heads}
-    draw, loss = task.draw, task.loss
-    if section.pointing_share:
-        pointing = pointing_task(run, network)
-        beside = PointingBeside(task.draw, task.loss, pointing, section.pointing_share)
-        modules['pointing'], draw, loss = pointing.heads, beside.draw, beside.loss
-    result = run.fit(STAGE, modules, draw, loss, settings, measure=checker.check)
-    save_module(network, folder / WEIGHTS)
-    codebook = write_policy(
-        target, network, run.recipe.network, recipe='latent', provenance=run.provenance()
+    stage = f'finetune/{robot}'
+    source, embodiment = checkpoint_path(checkpoint), load_embodiment(robot)
+    own = variant(embodiment, action_space or default_space(embodiment), 1.0)
+    begin = checkpoint_path(decoder) if decoder else source / 'decoders' / own
+    if run.folder(stage).resolve() in begin.resolve().parents:
+        raise TrainingError(
+            f'{begin}: would be replaced by what is trained from it; choose another --out'
+        )
+    policy, known = _loaded(source, begin, robot, str(run.device))
+    declared = known.declaration
+    store = _store(run, robot, policy.processor, declared)
+    folder = run.folder(stage)
+    _check_inputs(
+        run,
+        folder / INPUTS,
+        {
+            'checkpoint': [hash_of_path(file) for file in sorted(source.glob('*.safetensors'))],
+            'decoder': hash_of_path(begin),
+            'episodes': store.signature,
+            'share': share,
+        },
     )
-    for robot, mine in shown.items():
-        body = load_embodiment(robot)
-        declaration = declare(run, body, default_space(body), mine, codebook, 'fine-tuned, ')
-        write_decoder(target / 'decoders' / robot, heads[robot], declaration, mine.statistics)
-    episodes = {robot: mine.statistics['num_trajectories'] for robot, mine in shown.items()}
-    facts = {'episodes': episodes, 'steps': result.steps, 'seconds': result.seconds}
-    run.finish(STAGE, {**facts, **result.last, **checker.check()})
+    target = folder / 'decoder'
+    if run.done(stage):
+        return target
+    section = run.recipe.decoder
+    settings = run.settings(
+        section,
+        proprioception=bool(declared.proprioception_dim),
+        learning_rate=section.learning_rate * section.finetune_rate,
+    )
+    entry = _statistics(begin, declared)
+    space = declared.action_space
+    split = store.split(run.recipe.data.validation_share)
+    shown, held = shown_and_held(split, robot, space, share, settings, statistics=entry)
+    run.seed_torch(settings)
+    head = known.head.requires_grad_(True).to(run.device)
+    planner = Planner(policy.network, Prompts(policy.tokenizer), store)
+    figures = fit_head(run, stage, head, planner, shown, held, settings)
+    told = f'{declared.source}; trained further on {len(split[0].episodes)} episodes'
+    declaration = dataclasses.replace(declared, trained=policy.trained, source=told)
+    write_decoder(target, head, declaration, entry)
+    for name in PLANS:
+        (folder / name).unlink(missing_ok=True)
+    facts: dict[str, Any] = {'robot': robot, 'action_space': space, 'share': share}
+    facts |= {'checkpoint': str(source), 'begun_with': str(begin)}
+    facts |= {'episodes': len(split[0].episodes), 'frames': len(shown.rows)}
+    facts |= {'correction_frames': shown.corrections}
+    run.finish(stage, {**facts, **figures, 'folder': str(target)})
     return target
 
 
-def _shown(
-    run: TrainingRun, store: FrameStore, robot: str, like: Demonstrations | None = None
-) -> Demonstrations:
-    return demonstrations(
-        store,
-        robot,
-        default_space(load_embodiment(robot)),
-        proprioception=run.recipe.decoder.proprioception,
-        statistics=None if like is None else like.statistics,
+def _loaded(
+    source: Path, begin: Path, robot: str, device: str
+) -> tuple[UnivlaPolicy, RobotDecoder]:
+    options = UnivlaOptions(preprocessing='auto')
+    policy = UnivlaPolicy.from_pretrained(source, device=device, dtype='float32', options=options)
+    ours = picture_processor(policy.processor.size)
+    if policy.options.preprocessing != PREPROCESSING or not _alike(policy.processor, ours):
+        raise TrainingError(
+            f'{source}: its policy sees pictures with preprocessing '
+            f'{policy.options.preprocessing!r}, stored frames are for {PREPROCESSING!r}; decoders '
+            'can be trained further for checkpoints that `./univla train` made'
+        )
+    if not begin.exists():
+        made = sorted(path.name for path in begin.parent.glob('*'))
+        raise TrainingError(
+            f'{begin}: no decoder is there; {begin.parent} has {", ".join(made) or "none"}. Give '
+            '--decoder, or train one with `./univla train decoder` without --checkpoint'
+        )
+    decoder = RobotDecoder.load(begin)
+    _check_decoder(decoder.declaration, begin, robot)
+    decoder.check_codebook(policy.codebook)
+    return policy, decoder
+
+
+def _alike(one: ImageProcessor, other: ImageProcessor) -> bool:
+    return dataclasses.asdict(one) == dataclasses.asdict(other)
+
+
+def _check_decoder(declared: DecoderDeclaration, where: Path, robot: str) -> None:
+    """Refuse decoders whose labels or units are others than those of `univla train`."""
+    if declared.robot != robot:
+        raise TrainingError(
+            f'{where}: is of robot {declared.robot!r}, not {robot!r}; give its own --robot'
+        )
+    body = 'mean_std' if declared.proprioception_dim else 'none'
+    for field, wanted in (
+        ('normalisation', 'bounds_q99'),
+        ('proprioception_normalisation', body),
+        ('relative', is_relative(declared.action_space)),
+        ('rotation', 'vector'),
+        ('scale', ()),
+        ('choices', ()),
+        ('drop_first', 0),
+    ):
+        found = getattr(declared, field)
+        if found != wanted:
+            raise TrainingError(
+                f'{where}: {field} is {found!r}, and can be trained further only if it is '
+                f'{wanted!r}, as in decoders that `./univla train decoder` made'
+            )
+
+
+def _statistics(begin: Path, declared: DecoderDeclaration) -> dict[str, Any]:
+    path = (begin if begin.is_dir() else begin.parent) / 'dataset_statistics.json'
+    known = read_json(path)
+    return dict(known[choose_key(known, declared.unnorm_key or None, str(path))])
+
+
+def _store(
+    run: TrainingRun, robot: str, processor: ImageProcessor, declared: DecoderDeclaration
+) -> FrameStore:
+    data = dataclasses.replace(
+        run.recipe.data,
+        robots=[robot],
+        rate_hz=1.0 / declared.step_duration_s,
+        horizon=declared.horizon,
+    )
+    return build_store(
+        run.places,
+        run.cache,
+        data,
+        processor.size,
+        workers=run.workers,
+        least=1,
+        console=run.console,
     )
 
 
-def _head(run: TrainingRun, shown: Demonstrations) -> nn.Module:
-    recipe = run.recipe
-    return fresh_head(
-        recipe.network,
-        recipe.decoder.head,
-        recipe.data.horizon,
-        shown.action_dim,
-        shown.body_dim,
-    )
+def _check_inputs(run: TrainingRun, path: Path, inputs: dict[str, Any]) -> None:
+    """Go on only with what the stage was begun with; a fresh one is emptied and notes it."""
+    if run.resume and path.is_file():
+        before = json.loads(path.read_text(encoding='utf-8'))
+        other = [name for name, value in inputs.items() if before.get(name) != value]
+        if other:
+            raise TrainingError(
+                f'{path.parent}: was made with another {", ".join(other)}; choose another --out, '
+                'or make it anew with --fresh'
+            )
+        return
+    run.start(path.parent.relative_to(run.out).as_posix())
+    text = json.dumps(inputs, indent=1)
+    write_atomically(path, lambda file: file.write(text.encode()))

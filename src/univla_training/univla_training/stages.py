@@ -90,9 +90,9 @@ def run_finetuning(
     _stage(run, f'decoder of {robot}, further', train)
 
 
-def run_finetuning(run: TrainingRun) -> None:
-    """Stage `finetuning`."""
-    from univla_training.finetuning import finetune
+def run_joint_finetuning(run: TrainingRun) -> None:
+    """Stage `finetuning`: policy and decoders of all robots."""
+    from univla_training.joint_finetuning import finetune
 
     _check_robots(run)
     _stage(run, 'finetuning', lambda: finetune(run))
@@ -164,12 +164,14 @@ def run_unified(run: TrainingRun) -> None:
 
 
 def run_card(run: TrainingRun, results: Path | None = None) -> Path:
-    """Write the model card beside the run's checkpoint.
+    """Write the model card beside the run's checkpoint, the fine-tuned one if there is one.
 
     Raises:
         TrainingError: If there is no checkpoint yet.
     """
     folder = run.out / CHECKPOINT
+    if run.done('finetuning'):
+        folder = run.folder('finetuning') / CHECKPOINT
     if not (folder / 'config.json').is_file():
         raise TrainingError(f'{folder}: no checkpoint yet; run `./univla train policy` first')
     return write_card(folder, run, title=f'UniVLA, recipe {run.recipe.name}', results=results)
@@ -184,8 +186,11 @@ def run_all(run: TrainingRun, *, collect: bool = True) -> None:
     for stage in (1, 2):
         run_lam(run, stage)
     run_policy(run)
-    for robot in run.recipe.data.robots:
-        run_decoder(run, robot, None, run.recipe.decoder.share)
+    if run.recipe.finetuning.steps:
+        run_joint_finetuning(run)
+    else:
+        for robot in run.recipe.data.robots:
+            run_decoder(run, robot, None, run.recipe.decoder.share)
     card = run_card(run)
     minutes = (monotonic() - started) / 60.0
     run.console.print(f'{card.parent} is complete after {minutes:.1f} min', highlight=False)
