@@ -19,6 +19,7 @@ from univla_ros.episodes.export_cli import export
 from univla_ros.evaluation.cli import evaluate
 from univla_ros.recorder.cli import record
 from univla_ros.replay.cli import replay
+from univla_ros.story.cli import story
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,6 +35,7 @@ app.command('export')(export)
 app.command('eval')(evaluate)
 app.add_typer(record, name='record')
 app.command('replay')(replay)
+app.command('story')(story)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from univla_ros.rollout.brain import RandomBrain
 from univla_ros.rollout.checkpoint_brain import CheckpointBrain
 from univla_ros.rollout.checkpoint_brain import PolicyBrain
 from univla_ros.rollout.observer import Observer
+from univla_ros.rollout.operator import ExpertOperator
 from univla_ros.rollout.rollout import Rollout
 from univla_ros.rollout.rollout import RolloutResult
 
@@ -14,6 +15,7 @@ __all__ = [
     'Brain',
     'CheckpointBrain',
     'ExpertBrain',
+    'ExpertOperator',
     'Observer',
     'Plan',
     'PolicyBrain',

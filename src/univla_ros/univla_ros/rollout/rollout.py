@@ -28,6 +28,8 @@ from univla_ros.rollout.brain import Brain
 from univla_ros.rollout.eyes import Eyes
 from univla_ros.rollout.observer import Observer
 from univla_ros.rollout.observer import draws
+from univla_ros.rollout.operator import PERIOD_S
+from univla_ros.rollout.operator import Operator
 from univla_ros.rollout.robot_loop import PICTURE_RANK
 from univla_ros.rollout.robot_loop import PLAN_RANK
 from univla_ros.rollout.robot_loop import PREPARATION_S
@@ -100,6 +102,7 @@ class Rollout:
         world: A world of this robot to use again; it is reset.
         goal: What the referee judges, as an instruction; None takes `instruction`.
         after_success_s: The episode ends so long after success [s]; None goes on.
+        operator: A person who may take over; None leaves the brain alone.
 
     Attributes:
         world: The world; after `run` as the episode left it.
@@ -123,12 +126,14 @@ class Rollout:
         world: World | None = None,
         goal: str | None = None,
         after_success_s: float | None = 0.5,
+        operator: Operator | None = None,
     ) -> None:
         self._embodiment, self._instruction, self._brain = embodiment, instruction, brain
         self._seed, self._variation = seed, variation
         self._latency_s, self._plan_period_s = latency_s, 1.0 / plan_rate_hz
         self._camera_period_s = 1.0 / (camera_rate_hz or plan_rate_hz)
         self._observer, self._after_success_s = observer, after_success_s
+        self._operator = operator
         self._goal = instruction if goal is None else goal
         self.world = world if world is not None else World(embodiment, seed=seed, task=task)
         looks = not brain.sees_truth or draws(observer)
@@ -151,6 +156,12 @@ class Rollout:
         self._loop.start(self._instruction)
         self._time.every(self._camera_period_s, PICTURE_RANK, self._take_pictures, at_once=True)
         self._time.every(_LOOK_S, STATUS_RANK, self._look)
+        if self._operator is not None:
+            operator = self._operator
+            operator.begin(self._loop.controller, self._goal)
+            self._time.every(
+                PERIOD_S, PLAN_RANK, lambda: operator.act(self._time.now, self._elapsed_s)
+            )
         self._time.run(max_duration_s or time_limit_s(self._goal), lambda: self._done)
         self._look()
         return self._result()
