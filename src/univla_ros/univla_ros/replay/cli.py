@@ -11,8 +11,9 @@ import typer
 def replay(
     paths: Annotated[list[Path], typer.Argument(help='Episodes, or folders with episodes.')],
     checkpoint: Annotated[
-        str, typer.Option(help='Checkpoint folder or name; empty takes the trained one here.')
-    ] = '',
+        str,
+        typer.Option(help='Checkpoint folder or name; auto takes the trained one of the policy.'),
+    ] = 'auto',
     decoder: Annotated[
         str, typer.Option(help="Decoder folder; empty takes the checkpoint's own.")
     ] = '',

@@ -16,8 +16,9 @@ from univla_core.errors import ConfigError
 from univla_data.provenance import hash_of_path
 from univla_sim.world import World
 
+from univla_ros.checkpoints import AUTO
 from univla_ros.checkpoints import ensure_checkpoint
-from univla_ros.evaluation.checkpoints import checkpoints_for
+from univla_ros.checkpoints import own_checkpoint
 from univla_ros.robot_decoders import decoder_path
 from univla_ros.robot_decoders import load_decoder
 from univla_ros.rollout.checkpoint_brain import CheckpointBrain
@@ -33,7 +34,7 @@ _WEIGHTS = ('.safetensors', '.bin', '.pt', '.json', '.model')
 class ReplayOptions:
     """What the command line asks for; `robot` and `redecode` choose the kind of replay."""
 
-    checkpoint: str = ''
+    checkpoint: str = AUTO
     decoder: str = ''
     robot: str = ''
     redecode: bool = False
@@ -73,12 +74,9 @@ class Weights:
         """Folder of the checkpoint.
 
         Raises:
-            ConfigError: If it is not there, or none was named and there is not just one.
+            ConfigError: If it is not there.
         """
-        name = self._options.checkpoint
-        if name:
-            return ensure_checkpoint(name)
-        return checkpoints_for(('univla',), '')['univla'][0].folder
+        return ensure_checkpoint(own_checkpoint(self._options.checkpoint, self._options.policy))
 
     def decoder_folder(self, embodiment: Embodiment) -> Path:
         """Folder of a robot's decoder.

@@ -13,6 +13,7 @@ from univla_core.embodiment import load_embodiment
 from univla_core.errors import DataError
 from univla_data.episode_reader import read_episode
 
+from univla_ros.checkpoints import is_trained
 from univla_ros.replay import pictures
 from univla_ros.replay.comparison import AxisError
 from univla_ros.replay.comparison import axis_errors
@@ -49,6 +50,7 @@ def open_loop_row(path: Path, options: ReplayOptions, weights: Weights) -> Row:
     row = {
         **_about('open_loop', path, episode.robot, episode.instruction),
         'checkpoint': str(weights.checkpoint),
+        'trained': is_trained(weights.checkpoint),
         'decoder': str(weights.decoder_folder(embodiment)),
         'action_space': space,
         'frames': len(replayed.frames),
@@ -67,15 +69,16 @@ def open_loop_row(path: Path, options: ReplayOptions, weights: Weights) -> Row:
         row['largest_difference'] = known.largest if np.isfinite(known.largest) else None
     except DataError:
         row['recorded_plans'] = 0  # demonstrations have none
+    times = episode.stamps[replayed.frames] - episode.stamps[0]
     picture = pictures.write_chunks(
         options.out / f'{_name(path)}.png',
         f'{episode.robot} "{episode.instruction}": planned on recorded pictures, {path}',
-        replayed_times := episode.stamps[replayed.frames] - episode.stamps[0],
+        times,
         replayed.step_duration_s,
         space,
         names,
         (('executed', 'black', replayed.executed), ('planned', 'tab:blue', replayed.chunks)),
-        (replayed_times, episode.sources[replayed.frames]),
+        (times, episode.sources[replayed.frames]),
     )
     return {**row, 'picture': str(picture), 'ok': True}
 

@@ -101,6 +101,8 @@ def _show_errors(console: Console, row: Row) -> None:
         told += f'; the codes of {row["same_codes"]} of {row["recorded_plans"]} recorded plans'
         if row['largest_difference'] is not None:
             told += f', chunks differ by {row["largest_difference"]:.2g} at most'
+    if not row['trained']:
+        told += f'; checkpoint {row["checkpoint"]} is UNTRAINED, its plans are not sensible'
     console.print(told, highlight=False, soft_wrap=True)
     for name, errors in row['mae_by_source'].items():
         if len(row['mae_by_source']) > 1:
