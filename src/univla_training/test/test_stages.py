@@ -158,8 +158,13 @@ def test_the_checkpoint_plans_as_training_planned(run):
     picture, words = run.store.pictures[3], 'reach the red cube'
     deployed = policy.plan(picture, words)
     prompts = own_prompts()
+    from safetensors.torch import load_file
     from univla_training.pixels import policy_pixels
 
+    table = load_file(run.out / 'checkpoint' / 'model.safetensors')[
+        'language_model.model.embed_tokens.weight'
+    ]
+    assert 100 < (table != 0).any(dim=1).sum() < 5000, 'only tokens that there are'
     codes, states = plan_batch(
         trained_policy(run),
         policy_pixels(picture[None]),

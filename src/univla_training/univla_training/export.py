@@ -64,9 +64,10 @@ def write_policy(
         recipe=recipe,
         provenance=dict(provenance or {}),
     )
-    tensors = weights_to_save(network)
-    save_weights(tensors, unfinished / 'model.safetensors')
     write_tokenizer(unfinished / 'tokenizer.json')
+    tensors = weights_to_save(network)
+    _forget_unused(tensors, unfinished / 'tokenizer.json')
+    save_weights(tensors, unfinished / 'model.safetensors')
     for name, content in {
         'config.json': config,
         'generation_config.json': GENERATION,
@@ -79,6 +80,15 @@ def write_policy(
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
     return codebook_of(tensors, folder)
+
+
+def _forget_unused(tensors: dict[str, Tensor], tokenizer: Path) -> None:
+    """Zero the embeddings of ids without a token: still random, they would only fill archives."""
+    known = json.loads(tokenizer.read_text(encoding='utf-8'))['model']['vocab'].values()
+    table = tensors['language_model.model.embed_tokens.weight']
+    unused = torch.ones(len(table), dtype=torch.bool)
+    unused[list(known)] = False
+    table[unused] = 0.0
 
 
 def codebook_of(tensors: Mapping[str, Tensor], folder: Path) -> str:
