@@ -21,7 +21,7 @@ from rich.progress import TimeElapsedColumn
 from rich.table import Table
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import ConfigError
-from univla_sim.tasks import default_instruction
+from univla_sim.tasks import instruction_for
 
 from univla_ros.checkpoints import ensure_checkpoint
 from univla_ros.checkpoints import first_posture
@@ -79,6 +79,11 @@ def run_demo(options: DemoOptions) -> int:
     return 0 if all(row['ok'] for row in rows) else 1
 
 
+def first_instruction(kind: str) -> str:
+    """What an arm or a base is told where nobody says otherwise: its first task."""
+    return instruction_for('drive' if kind == 'base' else 'reach', 'red')
+
+
 def _runs(options: DemoOptions) -> list[tuple[tuple[str, ...], int]]:
     """Which robots run together, and the seed of each run."""
     if options.robot == 'all':
@@ -98,7 +103,7 @@ def _one_run(
     leader = load_embodiment(robots[0])
     scenario = Scenario(
         robots=robots,
-        instruction=options.instruction or default_instruction(leader),
+        instruction=options.instruction or first_instruction(leader.kind),
         policy=options.policy,
         checkpoint=options.checkpoint,
         device=options.device,
