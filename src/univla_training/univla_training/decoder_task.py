@@ -53,6 +53,8 @@ def plan_frames(
     """
     network.eval()
     dim, patches = network.config.hidden_dim, network.config.num_patches
+    device = next(network.parameters()).device
+    allowed = prompts.action_ids.to(device)
     latent = np.empty((len(rows), 4, dim), dtype=np.float16)
     visual = np.empty((len(rows), patches, dim), dtype=np.float16)
     codes = np.empty((len(rows), 4), dtype=np.uint8)
@@ -61,11 +63,11 @@ def plan_frames(
         for start in range(0, len(group), batch):
             part = group[start : start + batch]
             text = prompts.batch([words[number] for number in part])
-            pixels = policy_pixels(store.pictures[rows[part]])
-            chosen, states = plan_batch(network, pixels, text.ids, prompts.action_ids)
-            latent[part] = states.latent.float().numpy()
-            visual[part] = states.visual.float().numpy()
-            codes[part] = chosen.numpy()
+            pixels = policy_pixels(store.pictures[rows[part]]).to(device)
+            chosen, states = plan_batch(network, pixels, text.ids.to(device), allowed)
+            latent[part] = states.latent.float().cpu().numpy()
+            visual[part] = states.visual.float().cpu().numpy()
+            codes[part] = chosen.cpu().numpy()
             if progress is not None:
                 progress(len(part))
     return Plans(latent=latent, visual=visual, codes=codes)
@@ -121,13 +123,17 @@ class DecoderTask:
             values = self._body[rows]
             if rng is not None and self._noise:
                 values = values + rng.normal(0.0, self._noise, values.shape)
-            body = torch.from_numpy(values.astype(np.float32))
+            body = self._tensor(values)
         return DecoderBatch(
-            latent=torch.from_numpy(self._plans.latent[rows].astype(np.float32)),
-            visual=torch.from_numpy(self._plans.visual[rows].astype(np.float32)),
+            latent=self._tensor(self._plans.latent[rows]),
+            visual=self._tensor(self._plans.visual[rows]),
             body=body,
-            chunk=torch.from_numpy(self._chunks[rows].astype(np.float32)),
+            chunk=self._tensor(self._chunks[rows]),
         )
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        device = next(self.head.parameters()).device
+        return torch.from_numpy(values.astype(np.float32)).to(device)
 
     def loss(self, batch: DecoderBatch) -> tuple[Tensor, dict[str, float]]:
         """Mean absolute error in normalised units."""
