@@ -20,6 +20,8 @@ from univla_core.paths import config_directory
 
 from univla_ros.checkpoints import first_posture
 from univla_ros.checkpoints import own_checkpoint
+from univla_ros.graph_remappings import camera_remappings
+from univla_ros.graph_remappings import state_remappings
 from univla_ros.launch_arguments import launch_arguments
 from univla_ros.launch_arguments import resolve_arguments
 from univla_ros.launch_arguments import together_arguments
@@ -123,12 +125,12 @@ def _robot_nodes(
     embodiment = load_embodiment(robot)
     common = _common(values)
     namespace = _namespace(values)
-    remappings = list(_state_remappings(embodiment, values))
+    remappings = list(state_remappings(embodiment, values))
     follows = leader_namespace not in ('', namespace)
     if follows:
         shared = ('latent_action', 'instruction', 'policy/heartbeat', 'teleop/latent_code')
         remappings += [(name, f'{leader_namespace}/{name}') for name in shared]
-    cameras = _camera_remappings(embodiment, values)
+    cameras = camera_remappings(embodiment, values)
     simulated = values['sim'] == 'true'
 
     def node(executable: str, parameters: Mapping[str, Any], *extra: tuple[str, str]) -> Any:
@@ -171,7 +173,9 @@ def _robot_nodes(
         }
         nodes.append(node('monitor_node', parameters, *cameras))
     if values['record'] == 'true':
-        nodes.append(node('recorder_node', _recorder(values), *cameras))
+        slow = FOLLOWER_CAMERA_HZ if follows and simulated else 0.0
+        record = {**_recorder(values), 'camera_rate_hz': slow}
+        nodes.append(node('recorder_node', record, *cameras))
     if simulated:
         world = {
             'driver_namespace': values['driver_namespace'],
@@ -226,7 +230,7 @@ def _policy_node(robot: str, values: Mapping[str, str]) -> NodeDescription:
         parameters=parameters,
         parameter_files=(str(policy_file),),
         override_files=_override_files(values),
-        remappings=_camera_remappings(embodiment, values),
+        remappings=camera_remappings(embodiment, values),
         log_level=values['log_level'],
     )
 
@@ -282,27 +286,3 @@ def _holds_parameters(document: Any) -> bool:
         isinstance(value, dict) if key == 'ros__parameters' else _holds_parameters(value)
         for key, value in document.items()
     )
-
-
-def _state_remappings(
-    embodiment: Embodiment, values: Mapping[str, str]
-) -> tuple[tuple[str, str], ...]:
-    """Where the driver tells the robot's state; the sim node publishes under the same name."""
-    space = values['driver_namespace'] or str(embodiment.driver.get('namespace', ''))
-    space = space.rstrip('/')
-    driver = embodiment.driver
-    if embodiment.kind == 'arm':
-        return (('joint_states', f'{space}/{driver["joint_states"].lstrip("/")}'),)
-    return (('odom', f'{space}/{driver["odometry_topic"].lstrip("/")}'),)
-
-
-def _camera_remappings(
-    embodiment: Embodiment, values: Mapping[str, str]
-) -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for name in embodiment.cameras:
-        topic = values.get(f'camera_{name}_topic', '')
-        if topic:
-            own = f'camera/{name}/image_raw'
-            pairs += [(own, topic), (f'{own}/compressed', f'{topic}/compressed')]
-    return tuple(pairs)

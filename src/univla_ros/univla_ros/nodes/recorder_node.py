@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.parameter import Parameter
 from rclpy.parameter import parameter_value_to_python
 from rclpy.parameter_client import AsyncParameterClient
+from univla_core.embodiment import Embodiment
 from univla_core.embodiment import load_embodiment
 from univla_core.parameters import parameter
 
@@ -43,6 +45,12 @@ class RecorderConfig:
     driver_namespace: str = parameter('', "Namespace of the driver's topics; empty takes the YAML")
     image_transport: str = parameter(
         'raw', 'How the cameras publish', choices=('raw', 'compressed')
+    )
+    camera_rate_hz: float = parameter(
+        0.0,
+        'Pictures per second of slower cameras [Hz]; 0 takes the robot YAML',
+        low=0.0,
+        high=200.0,
     )
     folder: str = parameter('data', 'Episodes lie in <folder>/<robot>/<task>/<name>/')
     task: str = parameter('', 'Name of the task; empty: recorded')
@@ -101,9 +109,8 @@ class RecorderNode(SuiteNode):
             UnivlaError: If the robot is unknown or messages of its driver are not installed.
         """
         config = self.config
-        self._embodiment = with_driver_namespace(
-            load_embodiment(config.robot), config.driver_namespace
-        )
+        robot = with_driver_namespace(load_embodiment(config.robot), config.driver_namespace)
+        self._embodiment = with_slower_cameras(robot, config.camera_rate_hz)
         self._streams = streams_of(
             self._embodiment, image_transport=config.image_transport, raw=config.raw_pictures
         )
@@ -259,6 +266,17 @@ class RecorderNode(SuiteNode):
             self.diagnostics.set('recorder', STALE, 'not active')
             return
         report_recorder(self.diagnostics, self.recorder, self._origin.problem, self.now())
+
+
+def with_slower_cameras(embodiment: Embodiment, rate_hz: float) -> Embodiment:
+    """The same robot with cameras of at most so many pictures per second; 0 changes nothing."""
+    if not rate_hz:
+        return embodiment
+    cameras = {
+        name: dataclasses.replace(camera, rate_hz=min(rate_hz, camera.rate_hz))
+        for name, camera in embodiment.cameras.items()
+    }
+    return dataclasses.replace(embodiment, cameras=cameras)
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from univla_ros.recorder.operator import RELABEL
 from univla_ros.recorder.rules import RecordError
 
 _AT_REST = (EpisodeStatus.STATE_IDLE, EpisodeStatus.STATE_FAILED)
-_ANSWER_S, _COMPLETE_S = 5.0, 60.0
+_FIND_S, _ANSWER_S, _COMPLETE_S = 5.0, 5.0, 60.0
 
 
 class RecorderClient:
@@ -33,15 +33,15 @@ class RecorderClient:
 
     Args:
         robot: Namespace of the robot, with or without a leading slash.
-        patience_s: How long to look for the recorder [s].
+        patience_s: How long to look for the recorder [s]; None takes five seconds.
 
     Attributes:
         status: The newest report of the recorder.
     """
 
-    def __init__(self, robot: str, patience_s: float = 5.0) -> None:
+    def __init__(self, robot: str, patience_s: float | None = None) -> None:
         self._space = f'/{robot.strip("/")}'
-        self._patience_s = patience_s
+        self._patience_s = _FIND_S if patience_s is None else patience_s
         self.status: EpisodeStatus | None = None
 
     def __enter__(self) -> RecorderClient:
