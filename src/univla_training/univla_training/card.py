@@ -87,13 +87,13 @@ def _commands(run: TrainingRun, stages: Mapping[str, Mapping[str, Any]]) -> list
 
 
 def _figures(name: str, stage: Mapping[str, Any]) -> dict[str, Any]:
-    """The plain numbers of a stage's result."""
-    plain = {
-        key: value
+    """The plain numbers of a stage's result, as one line."""
+    plain = [
+        f'{key} {_cell(value)}'
         for key, value in stage.items()
         if isinstance(value, (int, float)) and not isinstance(value, bool)
-    }
-    return {'stage': name, **plain}
+    ]
+    return {'stage': name, 'figures': ', '.join(plain)}
 
 
 def _results(path: Path | None) -> str:
