@@ -94,3 +94,23 @@ def soak(
         json_path=json,
     )
     raise typer.Exit(run_soak(options))
+
+
+@bench.command()
+def record(
+    duration: Annotated[float, typer.Option(help='Recorded time [s].', min=5.0)] = 300.0,
+    raw: Annotated[bool, typer.Option('--raw', help='Record raw pictures, not JPEG.')] = False,
+    keep: Annotated[bool, typer.Option('--keep', help='Keep the recorded episode.')] = False,
+    output: Annotated[Path, typer.Option(help='Folder for episode and logs.')] = _OUTPUT,
+    json: Annotated[Path | None, typer.Option(help='Write the results there as JSON.')] = None,
+) -> None:
+    """Record two cameras of 640x480 at 30 Hz, joint states at 200 Hz and a running control loop.
+
+    No message may be lost, and the control loop may not notice: its jitter is measured with the
+    recorder and, before and after, without it.
+    """
+    from univla_ros.bench.record import RecordOptions
+    from univla_ros.bench.record import run_record
+
+    options = RecordOptions(duration_s=duration, raw=raw, output=output, keep=keep, json_path=json)
+    raise typer.Exit(run_record(options))
