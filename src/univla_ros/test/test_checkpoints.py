@@ -15,6 +15,8 @@ from univla_ros.robot_decoders import load_decoder
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv('UNIVLA_CHECKPOINTS', str(tmp_path))
+    # Those of the checkout shall not be found.
+    monkeypatch.setattr('univla_ros.checkpoints.checkpoint_folders', lambda: (tmp_path,))
     return tmp_path
 
 

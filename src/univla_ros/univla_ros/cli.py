@@ -45,8 +45,11 @@ def demo(
     ] = 'widowx',
     policy: Annotated[str, typer.Option(help='Policy, a file in config/policies.')] = 'univla',
     checkpoint: Annotated[
-        str, typer.Option(help='Checkpoint folder, or its name in checkpoints/.')
-    ] = 'untrained',
+        str,
+        typer.Option(
+            help='Checkpoint folder, or its name in checkpoints/; auto takes the trained one.'
+        ),
+    ] = 'auto',
     device: Annotated[str, typer.Option(help='auto, cpu, cuda or cuda:<n>.')] = 'auto',
     instruction: Annotated[
         str, typer.Option(help='Task in words; empty takes one that fits the scene.')
