@@ -116,8 +116,8 @@ def test_the_whole_graph_runs_and_keeps_its_limits(tmp_path, robots):
     assert document['command'] == 'demo'
     assert [row['robot'] for row in document['results']] == robots.split(',')
     for row in document['results']:
-        assert row['plans'] >= 5
-        assert row['chunks_executed'] >= 5
+        assert row['plans'] >= 3
+        assert row['chunks_executed'] >= 3
         assert row['limits']['ok'], row['limits']['worst']
         assert row['limits']['largest_of_maker'] <= 1.0
         assert row['control_rate_hz'] >= 50.0
