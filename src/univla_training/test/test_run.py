@@ -66,7 +66,7 @@ def test_the_card_tells_where_a_checkpoint_comes_from(tmp_path, store):
     head, text = card.read_text().split('---\n')[1:3]
     assert yaml.safe_load(head)['seed'] == 5
     assert '| widowx | reach | 4 | 20 | 15 |' in text  # of 20 frames 5 are of a failed episode
-    assert '| policy | 12 | 0.25 |' in text
+    assert '| policy | steps 12, loss 0.25 |' in text
     assert '| widowx | reach | 100 | 0.97 | 0.915 |' in text
     assert './univla train all' in text
     assert '- Only here.' in text
