@@ -75,6 +75,20 @@ def test_rows_stay_within_the_declared_steps(name, task):
         assert ((rows[:, 6] == 0.0) | (rows[:, 6] == 1.0)).all()
 
 
+def test_an_arm_is_told_the_poses_that_its_increments_lead_to(carry_out):
+    world, expert = prepare('widowx', 'pick', seed=2)
+    carry_out(world, expert, most=3)
+    rows, space = expert.chunk(horizon=3)
+    start = world.embodiment.chain.forward(world.joint_targets)[:3, 3]
+    ways = expert.plan(horizon=3)[:, :3]
+    assert space == 'eef_pose'
+    assert np.diff(rows[:, :3], axis=0) == pytest.approx(ways[1:], abs=1e-9)
+    assert rows[0, :3] - ways[0] == pytest.approx(start, abs=0.01)
+    base, driver = prepare('mobile_base', 'drive', seed=2)
+    assert driver.chunk()[1] == 'base_twist'
+    assert base.embodiment.kind == 'base'
+
+
 def test_consecutive_plans_agree(carry_out):
     """Row 1 of a plan is row 0 of the next one, as long as nothing but the hand has moved."""
     world, expert = prepare('widowx', 'reach', seed=1)

@@ -129,6 +129,26 @@ class ArmExpert(Expert):
         self._asked = _Asked(self.world.time, *self._start, rows[:, :3])
         return rows
 
+    def chunk(self, horizon: int = 4) -> tuple[np.ndarray, str]:
+        """The plan as poses: rows (horizon, 7) of `eef_pose`.
+
+        Increments told to a controller add up with what it still makes up for, and an arm of slow
+        joints, planned for anew every 0.2 s, sways. Poses stay where they are.
+        """
+        rows = self.plan(horizon).copy()
+        place, rotation = self._start[0], self.told_rotation()
+        for row in rows:
+            place = place + row[:3]
+            rotation = rotation_from_vector(row[3:6]) @ rotation
+            row[:3], row[3:6] = place, vector_from_rotation(rotation)
+        return rows, 'eef_pose'
+
+    def told_rotation(self) -> np.ndarray:
+        """How the hand is told to be turned, (3, 3)."""
+        robot = self.world.embodiment
+        assert robot.chain is not None
+        return robot.chain.forward(self.world.joint_targets)[:3, :3]
+
     def _remembered(self, told: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where the hand is asked to be now, and its way in the step before, [m], each (3,).
 

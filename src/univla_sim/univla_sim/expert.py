@@ -82,6 +82,10 @@ class Expert(ABC):
             state = self.predict(state, row)
         return np.array(rows)
 
+    def chunk(self, horizon: int = 4) -> tuple[np.ndarray, str]:
+        """What a controller is told: rows (horizon, action_dim), and their action space."""
+        return self.plan(horizon), self.action_space
+
     @property
     def source(self) -> str:
         """Who moves the robot in the first row planned last: `expert`, or `kick`."""

@@ -99,11 +99,11 @@ class ExpertBrain:
     def plan(self, observation: Observation, state: RobotState | None) -> Plan:
         """Plan from the true state at this moment."""
         expert = self._expert
-        rows = np.asarray(expert.plan(horizon=HORIZON), dtype=float)
+        rows, space = expert.chunk(horizon=HORIZON)
         return Plan(
-            rows=rows,
-            action_space=expert.action_space,
-            names=self._world.embodiment.action_names(expert.action_space),
+            rows=np.asarray(rows, dtype=float),
+            action_space=space,
+            names=self._world.embodiment.action_names(space),
             step_duration_s=expert.step_s,
             source=expert.source,
         )
