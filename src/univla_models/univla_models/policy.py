@@ -72,6 +72,17 @@ LOADERS = {
     'uniact': 'univla_models.uniact:load_uniact',
     'unified_vla': 'univla_models.unified_vla:load_unified_vla',
 }
+# `model_type` of a checkpoint's `config.json` → policy name.
+MODEL_TYPES = {'openvla': 'univla', 'llava_onevision': 'uniact', 'Emu3': 'unified_vla'}
+
+
+def policy_of(config: Mapping[str, Any]) -> str:
+    """Name of the policy that a checkpoint is of, from its `config.json`.
+
+    A model type that is not known stands for itself; without one it is UniVLA's.
+    """
+    kind = str(config.get('model_type', 'openvla'))
+    return MODEL_TYPES.get(kind, kind)
 
 
 def load_policy(

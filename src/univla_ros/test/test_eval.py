@@ -110,6 +110,15 @@ def test_without_a_trained_checkpoint_the_way_to_one_is_told(tmp_path, monkeypat
         'univla': ['ours'],
         'bc': ['cloned'],
     }
+    for name, kind in (('acts', 'llava_onevision'), ('worlds', 'Emu3')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'config.json').write_text(json.dumps({'model_type': kind}))
+    others = checkpoints_for(['univla', 'uniact', 'unified_vla'], '')
+    assert {policy: own[0].name for policy, own in others.items()} == {
+        'univla': 'ours',
+        'uniact': 'acts',
+        'unified_vla': 'worlds',
+    }
     (tmp_path / 'more').mkdir()
     (tmp_path / 'more' / 'config.json').write_text('{}')
     with pytest.raises(ConfigError, match=r'several.*more.*ours.*--checkpoint'):

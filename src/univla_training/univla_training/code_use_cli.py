@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from univla_training.run import TrainingRun
 
 analyse = typer.Typer(no_args_is_help=True, help='Look into what a policy has learned.')
-#: What `model_type` of `config.json` says of the policy.
-_POLICIES = {'openvla': 'univla', 'llava_onevision': 'uniact', 'Emu3': 'unified_vla'}
 
 
 @analyse.command()
@@ -45,6 +43,7 @@ def codes(
     from univla_core.paths import checkpoint_path
     from univla_data.episode_reader import find_episodes
     from univla_models.policy import load_policy
+    from univla_models.policy import policy_of
 
     from univla_training.code_use import ANALYSED
     from univla_training.code_use import chosen
@@ -56,8 +55,7 @@ def codes(
     from univla_training.training_state import write_atomically
 
     folder = checkpoint_path(checkpoint)
-    kind = str(read_yaml(folder / 'config.json').get('model_type'))
-    name = policy or _POLICIES.get(kind, kind)
+    name = policy or policy_of(read_yaml(folder / 'config.json'))
     if name not in ANALYSED:
         raise ConfigError(
             f'{folder}: policy {name!r} cannot be analysed by its codes; '

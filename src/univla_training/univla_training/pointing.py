@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 from univla_core.embodiment import load_embodiment
+from univla_data.provenance import hash_of
+from univla_data.provenance import hash_of_robot
 from univla_models.image_processor import ImageProcessor
 from univla_models.release import processor_document
 
@@ -125,7 +127,8 @@ def draw_all(
 ) -> PointingPictures:
     """Random scenes of several robots, drawn by several processes and kept in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f'pointing_{"_".join(robots)}_{count}_{seed}_{side}.npz'
+    seen = hash_of([hash_of_robot(load_embodiment(robot)) for robot in robots])[:8]
+    path = folder / f'pointing_{"_".join(robots)}_{count}_{seed}_{side}_{seen}.npz'
     if not path.is_file():
         share = -(-count // (len(robots) * workers))
         jobs = [(robot, share, (seed, part)) for robot in robots for part in range(workers)]

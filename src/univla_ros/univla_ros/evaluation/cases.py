@@ -15,8 +15,8 @@ from univla_sim.tasks import TASKS
 from univla_ros.evaluation.checkpoints import Checkpoint
 from univla_ros.evaluation.checkpoints import checkpoints_for
 
-#: Policies by name; the last two come from a checkpoint.
-POLICIES = ('random', 'expert', 'univla', 'bc')
+#: Policies by name; all but the first two come from a checkpoint.
+POLICIES = ('random', 'expert', 'univla', 'bc', 'uniact', 'unified_vla')
 #: Robots that `all` stands for.
 ROBOTS = ('widowx', 'franka', 'airbot', 'mobile_base')
 #: Evaluation draws its scenes from seeds below this, training from seeds far above.

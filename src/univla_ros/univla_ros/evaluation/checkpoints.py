@@ -10,6 +10,7 @@ from univla_core.embodiment import Embodiment
 from univla_core.errors import ConfigError
 from univla_core.parameters import read_yaml
 from univla_core.paths import checkpoint_folders
+from univla_models.policy import policy_of
 
 from univla_ros.checkpoints import ensure_checkpoint
 from univla_ros.checkpoints import is_trained
@@ -18,7 +19,7 @@ from univla_ros.rollout.checkpoint_brain import read_checkpoint_config
 
 #: What `recipe` in `config.json` says of a network that was cloned end to end.
 CLONED = 'bc'
-_LEARNED = ('univla', 'bc')
+_LEARNED = ('univla', 'bc', 'uniact', 'unified_vla')
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Checkpoint:
     Attributes:
         name: As the user gave it, or the folder's own name.
         folder: Where it lies.
-        policy: `bc` if it was cloned end to end, else `univla`.
+        policy: What it is of: `univla`, `uniact` or `unified_vla`, or `bc` if it was cloned end
+            to end.
     """
 
     name: str
@@ -94,7 +96,7 @@ def checkpoints_for(policies: Sequence[str], wish: str) -> dict[str, list[Checkp
     if idle:
         raise ConfigError(
             f'checkpoint {", ".join(idle)} is of another policy than {", ".join(learned)}; '
-            f'ask for it with --policy (config.json says `recipe: {CLONED}` or not)'
+            f'ask for it with --policy {", ".join(c.policy for c in found if c.name in idle)}'
         )
     return chosen
 
@@ -102,8 +104,8 @@ def checkpoints_for(policies: Sequence[str], wish: str) -> dict[str, list[Checkp
 def _missing(policy: str, names: Sequence[str]) -> str:
     if names:
         return (
-            f'none of the checkpoints {", ".join(names)} is of policy {policy!r}; '
-            f'`recipe: {CLONED}` in config.json marks one of policy bc, its absence univla'
+            f'none of the checkpoints {", ".join(names)} is of policy {policy!r}; config.json '
+            f'tells: `recipe: {CLONED}` is bc, else `model_type` decides'
         )
     folders = ', '.join(str(folder) for folder in checkpoint_folders())
     return (
@@ -126,5 +128,6 @@ def _trained() -> list[Checkpoint]:
 
 
 def _checkpoint(name: str, folder: Path) -> Checkpoint:
-    cloned = read_checkpoint_config(folder).get('recipe') == CLONED
-    return Checkpoint(name, folder, 'bc' if cloned else 'univla')
+    config = read_checkpoint_config(folder)
+    cloned = config.get('recipe') == CLONED
+    return Checkpoint(name, folder, 'bc' if cloned else policy_of(config))

@@ -19,7 +19,8 @@ def evaluate(
     policy: Annotated[
         str,
         typer.Option(
-            help='By comma: random, expert, univla, bc (a checkpoint cloned end to end).'
+            help='By comma: random, expert, univla, uniact, unified_vla, bc (UniVLA cloned end to '
+            'end, without codes).'
         ),
     ] = 'univla',
     checkpoint: Annotated[

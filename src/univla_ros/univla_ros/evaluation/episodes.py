@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from univla_core.embodiment import load_embodiment
+from univla_core.parameters import read_yaml
+from univla_core.paths import config_directory
 from univla_sim.shifts import shifted
 from univla_sim.tasks import instruction_for
 from univla_sim.variation import Variation
@@ -16,11 +18,13 @@ from univla_sim.world import World
 
 from univla_ros.evaluation.cases import Case
 from univla_ros.evaluation.cases import colors_of
+from univla_ros.evaluation.checkpoints import CLONED
 from univla_ros.rollout import Brain
 from univla_ros.rollout import CheckpointBrain
 from univla_ros.rollout import ExpertBrain
 from univla_ros.rollout import RandomBrain
 from univla_ros.rollout import Rollout
+from univla_ros.rollout.rollout import PLAN_RATE_HZ
 
 #: Failures whose last picture a job keeps.
 _STILLS = 3
@@ -86,6 +90,7 @@ def _episode(case: Case, seed: int, keep_still: bool) -> EpisodeRecord:
         seed=seed,
         variation=variation,
         latency_s=case.latency_s,
+        plan_rate_hz=_plan_rate_hz(case),
         world=world,
         goal=goal,
     )
@@ -120,7 +125,8 @@ def _brain(case: Case, world: World, seed: int) -> Brain:
         return RandomBrain(world.embodiment, rng)
     if case.policy == 'expert':
         return ExpertBrain(world, rng)
-    return _checkpoint_brain(case.checkpoint, case.robot, case.decoder, case.device)
+    policy = 'univla' if case.policy == CLONED else case.policy
+    return _checkpoint_brain(case.checkpoint, case.robot, case.decoder, case.device, policy)
 
 
 @functools.lru_cache(maxsize=2)
@@ -129,5 +135,15 @@ def _world(robot: str) -> World:
 
 
 @functools.lru_cache(maxsize=2)
-def _checkpoint_brain(checkpoint: str, robot: str, decoder: str, device: str) -> Brain:
-    return CheckpointBrain(checkpoint, robot, decoder, device=device)
+def _checkpoint_brain(
+    checkpoint: str, robot: str, decoder: str, device: str, policy: str
+) -> Brain:
+    return CheckpointBrain(checkpoint, robot, decoder, device=device, policy=policy)
+
+
+def _plan_rate_hz(case: Case) -> float:
+    """How often the deployed node plans with this policy, at most [Hz]."""
+    path = config_directory() / 'policies' / f'{case.policy}.yaml'
+    if not path.is_file():
+        return PLAN_RATE_HZ
+    return float(read_yaml(path)['/**']['ros__parameters']['plan_rate_hz'])
