@@ -65,3 +65,35 @@ def test_a_blocked_arm_does_not_wind_up():
     home = AIRBOT.home
     path = replanned(lambda commands: home, seconds=6.0, delta_lag_rad=0.1)
     assert np.abs(path - home[4]).max() <= 0.1 + 8 * abs(STEP)
+
+
+def test_chunks_that_arrive_late_follow_the_one_before_them():
+    """Each lifts the joint by 0.01 rad and arrives when the next is being planned: a staircase.
+
+    What is asked of the joints at a chunk's stamp was then still decided by the chunk before the
+    last: two rows of chunks would take turns, and rest is a swing at half the planning rate.
+    """
+    controller = ChunkController(AIRBOT, ControlConfig(heartbeat_timeout_s=0.0))
+    controller.activate(0.0)
+    commands = [AIRBOT.home]
+    for tick in range(int(6.0 * RATE)):
+        time = 10.0 + tick / RATE
+        controller.on_joint_state(time, lagging(commands), 1.0)
+        if tick % 12 == 9:
+            number = tick // 12 + 1
+            rows = np.zeros((4, 7))
+            rows[:, 6] = 1.0
+            rows[0, 4] = -0.02 if number == 4 else 0.0
+            chunk = ActionChunk(
+                robot='airbot',
+                action_space='joint_delta',
+                names=AIRBOT.action_names('joint_delta'),
+                data=rows,
+                step_duration_s=0.2,
+                stamp=time - 9 / RATE,
+                sequence=number,
+            )
+            assert controller.on_chunk(chunk, time) is None
+        commands.append(controller.step(time).positions)
+    path = np.array(commands)[:, 4] - AIRBOT.home[4]
+    assert path[-120:] == pytest.approx(-0.02, abs=1e-3)

@@ -89,7 +89,7 @@ class ChunkInbox:
         newest = self._watch.joints
         assert newest is not None
         arm = self._embodiment.kind == 'arm'
-        origin = self._origin.of(chunk, newest) if arm else newest
+        origin = self._origin.of(chunk, newest, self.plan) if arm else newest
         if origin is None:
             return Refusal('before_history', f'no joint state at {chunk.stamp:.3f} s is kept')
         self.plan = ChunkPlan(chunk, self._embodiment, self._config, origin, time)

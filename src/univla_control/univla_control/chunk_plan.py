@@ -67,6 +67,17 @@ class ChunkPlan:
         step = math.ceil((time - self.chunk.stamp) / self.chunk.step_duration_s - 1e-9) - 1
         return min(max(step, 0), self.chunk.horizon - 1)
 
+    def joints_at(self, time: float, near: np.ndarray) -> np.ndarray | None:
+        """Joint angles (n,) [rad] that the rows put an arm at, None where they say nothing.
+
+        Args:
+            time: When [s].
+            near: Of several solutions the one near these angles (n,) [rad].
+        """
+        if self.motion is None or not self.joined:
+            return None
+        return self.motion.planned(time, near)
+
     def opening(self, time: float) -> float | None:
         """Gripper opening in [0, 1] that the row due next asks for, None if it asks nothing."""
         if self._openings is None:

@@ -37,6 +37,10 @@ class KnotCurve:
             (left + right - 2.0 * slopes) / spans**2,
         )
 
+    def covers(self, time: float) -> bool:
+        """Whether the knots say something of a time: from the first to the last."""
+        return self.start <= time <= self.stop
+
     def sample(self, time: float) -> Sample:
         """Value, first and second derivative at a time, each (n,)."""
         if not self.start <= time < self.stop:

@@ -6,6 +6,7 @@ import numpy as np
 from univla_core.action_chunk import ActionChunk
 from univla_core.action_space import action_space
 
+from univla_control.chunk_plan import ChunkPlan
 from univla_control.config import ControlConfig
 from univla_control.joint_history import JointHistory
 
@@ -14,13 +15,18 @@ class Origin:
     """Remembers measured and asked joints, to place a chunk that was planned a moment ago.
 
     An arm follows its commands with a lag. Started from the measured pose, every chunk would
-    pull it back by that lag: it would creep and sway. So increments start from what was asked
-    for at that time, yet no further from the measured joints than a lag explains: an arm that
-    is blocked must not wind up.
+    pull it back by that lag: it would creep. So increments start from what was asked for at that
+    time, yet no further from the measured joints than a lag explains: an arm that is blocked must
+    not wind up.
+
+    What was asked for is what the plan being executed says of that time, even where it had not
+    arrived yet: a chunk follows the one before it. By what was in force at that time it would
+    follow the one before that, and two rows of chunks, each with its own idea of where the arm
+    is, would take turns: the arm swings.
 
     Attributes:
         measured: Joint angles as measured.
-        asked: Joint angles as the plans asked for them.
+        asked: Joint angles as the plans asked for them, for times that no plan speaks of.
     """
 
     def __init__(self, config: ControlConfig) -> None:
@@ -33,12 +39,15 @@ class Origin:
         self.measured.reset()
         self.asked.reset()
 
-    def of(self, chunk: ActionChunk, newest: np.ndarray) -> np.ndarray | None:
+    def of(
+        self, chunk: ActionChunk, newest: np.ndarray, before: ChunkPlan | None = None
+    ) -> np.ndarray | None:
         """Joint angles (n,) [rad] that the chunk of an arm starts from.
 
         Args:
             chunk: The chunk.
             newest: Newest measured joints (n,) [rad].
+            before: The plan being executed.
 
         Returns:
             None if the chunk holds increments and the joints at its stamp are not kept.
@@ -46,7 +55,9 @@ class Origin:
         measured = self.measured.at(chunk.stamp)
         if measured is None:
             return None if action_space(chunk.action_space).relative else newest
-        asked = self.asked.at(chunk.stamp)
+        asked = None if before is None else before.joints_at(chunk.stamp, measured)
+        if asked is None:
+            asked = self.asked.at(chunk.stamp)
         if asked is None:
             return measured
         return measured + np.clip(asked - measured, -self._bound, self._bound)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from univla_core.embodiment import Embodiment
+from univla_core.kinematics import IkResult
 from univla_core.poses import pose
 from univla_core.poses import rotation_from_vector
 from univla_core.poses import vector_from_rotation
@@ -58,6 +59,10 @@ class JointReference:
         there = self._curve.sample(time)
         gap = (state[0] - there[0], state[1] - there[1], state[2] - there[2])
         self._fade = Fade(time, fade_duration(gap, self._limits, self._shortest, longest), gap)
+
+    def planned(self, time: float, near: np.ndarray) -> np.ndarray | None:
+        """Joint angles (n,) [rad] of the curve alone at a time, None outside of it."""
+        return self._curve.sample(time)[0] if self._curve.covers(time) else None
 
     def sample(self, time: float, joints: np.ndarray, reach: np.ndarray) -> Sample:
         """Positions [rad], velocities, accelerations at a time, each (n,)."""
@@ -123,6 +128,19 @@ class CartesianReference:
         duration = fade_duration(joint_gap, self._limits, self._shortest, longest)
         self._fade = Fade(time, duration, gap)
 
+    def planned(self, time: float, near: np.ndarray) -> np.ndarray | None:
+        """Joint angles (n,) [rad] of the curve alone at a time, None outside of it.
+
+        Args:
+            time: When [s].
+            near: Where the search for them begins (n,) [rad].
+        """
+        if not self._curve.covers(time):
+            return None
+        charted = self._curve.sample(time)[0]
+        target = pose(rotation_from_vector(charted[3:]) @ self._R_origin, charted[:3])
+        return self._inverse(target, near).joints
+
     def pose_motion(self, time: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Pose (4, 4), twist (6,) and its derivative (6,) asked for at a time, in the base."""
         charted, rate, second = _sum(self._curve, self._fade, time)
@@ -158,23 +176,26 @@ class CartesianReference:
         return solution, rate, second
 
     def _solve(self, target: np.ndarray) -> np.ndarray:
-        result = self._chain.inverse(
-            target,
-            self._seed,
-            self._limits.lower,
-            self._limits.upper,
-            iterations=3,
-            damping=_DAMPING,
-            rest=self._seed + 0.05 * (self._embodiment.home - self._seed),
-            position_tolerance=1e-5,
-            rotation_tolerance=1e-4,
-        )
+        result = self._inverse(target, self._seed)
         limit = self._tolerance
         missed = result.position_error > limit.distance or result.rotation_error > limit.angle
         self.unreachable = (
             Unreachable(result.position_error, result.rotation_error) if missed else None
         )
         return result.joints
+
+    def _inverse(self, target: np.ndarray, seed: np.ndarray) -> IkResult:
+        return self._chain.inverse(
+            target,
+            seed,
+            self._limits.lower,
+            self._limits.upper,
+            iterations=3,
+            damping=_DAMPING,
+            rest=seed + 0.05 * (self._embodiment.home - seed),
+            position_tolerance=1e-5,
+            rotation_tolerance=1e-4,
+        )
 
 
 Motion = JointReference | CartesianReference

@@ -24,6 +24,8 @@ class Dataclass(Protocol):
 
 
 ConfigT = TypeVar('ConfigT', bound=Dataclass)
+#: The parser in C is ten times as fast; builds of PyYAML without it read the same.
+_LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 
 
 def parameter(
@@ -102,7 +104,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         ConfigError: If the file is missing, is not valid YAML or is not a mapping.
     """
     try:
-        document = yaml.safe_load(Path(path).read_text())
+        document = yaml.load(Path(path).read_text(), Loader=_LOADER)
     except OSError as error:
         raise ConfigError(f'{path}: cannot be read ({error.strerror}); check the path') from error
     except yaml.YAMLError as error:
