@@ -100,14 +100,14 @@ def test_casting_few_rays_draws_what_casting_all_would():
 
 
 def test_camera_geometry_by_hand():
-    """fovy 44° over 480 rows: f = 240 / tan 22° = 594.02; the look-at point is the centre."""
+    """fovy 33° over 480 rows: f = 240 / tan 16.5° = 810.23; the look-at point is the centre."""
     robot = load_embodiment('widowx')
     view = robot.cameras['primary'].simulation
     world = World(robot)
     info = world.camera_info('primary')
-    assert view['fovy'] == 44.0
+    assert view['fovy'] == 33.0
     assert (
-        pytest.approx(np.array([[594.02, 0, 319.5], [0, 594.02, 239.5], [0, 0, 1]]), abs=0.01)
+        pytest.approx(np.array([[810.23, 0, 319.5], [0, 810.23, 239.5], [0, 0, 1]]), abs=0.01)
         == info.K
     )
     assert info.T_world_camera_optical[:3, 3] == pytest.approx(view['position'])

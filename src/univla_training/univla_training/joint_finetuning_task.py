@@ -35,6 +35,9 @@ class FinetuningBatch:
 class FinetuningTask:
     """Cross-entropy of the codes and L1 of the chunks, all robots by turns, one head each.
 
+    A robot is drawn in proportion to the square root of the number of its tasks: one that has a
+    single easy one does not take the time of the others.
+
     In training the codes before are those of the labels, when the policy runs they are its own. So
     that heads live with both, some of the codes before are replaced by random ones.
 
@@ -70,6 +73,12 @@ class FinetuningTask:
         self._code_weight, self._code_noise = code_weight, code_noise
         self._body_noise, self._augment = body_noise, augment
         self._allowed = prompts.action_ids
+        tasks = np.array([row.task for row in store.episodes])
+        counts = [
+            len(np.unique(tasks[store.episode_of(shown.rows)]))
+            for _, shown in sorted(demonstrations.items())
+        ]
+        self._robot_shares = np.sqrt(counts) / np.sum(np.sqrt(counts))
         self._cumulative = {
             robot: np.cumsum(shown.shares / shown.shares.sum())
             for robot, shown in demonstrations.items()
@@ -77,7 +86,7 @@ class FinetuningTask:
 
     def draw(self, rng: np.random.Generator, count: int) -> FinetuningBatch:
         """A random batch of a random robot."""
-        robot = str(rng.choice(sorted(self._shown)))
+        robot = str(rng.choice(sorted(self._shown), p=self._robot_shares))
         picked = np.searchsorted(self._cumulative[robot], rng.random(count))
         picked = np.minimum(picked, len(self._shown[robot].rows) - 1)
         return self.batch(robot, picked, rng)
