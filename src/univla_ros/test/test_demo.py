@@ -11,8 +11,11 @@ import av
 import numpy as np
 import pytest
 from univla_core.embodiment import load_embodiment
+from univla_core.errors import ConfigError
 from univla_ros.command_recorder import CommandRecorder
 from univla_ros.demo.report import write_video
+from univla_ros.demo.run import DemoOptions
+from univla_ros.demo.run import run_demo
 from univla_ros.demo.stall_watch import joined
 from univla_ros.demo.stall_watch import stalled
 from univla_ros.demo.summary import summarize
@@ -142,3 +145,10 @@ def test_what_does_not_exist_is_said_in_one_sentence(tmp_path, words, complaint)
     assert done.returncode == 1
     assert complaint in ' '.join(done.stderr.split())
     assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize('robot', ('widowx,franka', 'all'))
+def test_one_decoder_does_not_move_several_robots(robot, tmp_path):
+    options = DemoOptions(robot=robot, checkpoint='untrained', decoder='mine', output=tmp_path)
+    with pytest.raises(ConfigError, match=f'--decoder mine is of one robot, and --robot {robot}'):
+        run_demo(options)

@@ -50,6 +50,9 @@ def demo(
             help='Checkpoint folder, or its name in checkpoints/; auto takes the trained one.'
         ),
     ] = 'auto',
+    decoder: Annotated[
+        str, typer.Option(help="Decoder folder of one robot; empty takes the checkpoint's own.")
+    ] = '',
     device: Annotated[str, typer.Option(help='auto, cpu, cuda or cuda:<n>.')] = 'auto',
     instruction: Annotated[
         str, typer.Option(help='Task in words; empty takes one that fits the scene.')
@@ -75,6 +78,7 @@ def demo(
         robot=robot,
         policy=policy,
         checkpoint=checkpoint,
+        decoder=decoder,
         device=device,
         instruction=instruction,
         episodes=episodes,

@@ -44,6 +44,7 @@ class DemoOptions:
     robot: str = 'widowx'
     policy: str = 'univla'
     checkpoint: str = 'auto'
+    decoder: str = ''
     device: str = 'auto'
     instruction: str = ''
     episodes: int = 1
@@ -90,6 +91,11 @@ def _runs(options: DemoOptions) -> list[tuple[tuple[str, ...], int]]:
         groups: list[tuple[str, ...]] = [(name,) for name in ALL] + [ALL]
     else:
         groups = [tuple(name.strip() for name in options.robot.split(','))]
+    if options.decoder and len(groups[0]) + len(groups) > 2:
+        raise ConfigError(
+            f'--decoder {options.decoder} is of one robot, and --robot {options.robot} are several; '
+            'name the one that it moves'
+        )
     for name in {name for group in groups for name in group}:
         load_embodiment(name)
     if options.episodes < 1:
@@ -106,6 +112,7 @@ def _one_run(
         instruction=options.instruction or first_instruction(leader.kind),
         policy=options.policy,
         checkpoint=options.checkpoint,
+        decoder=options.decoder,
         device=options.device,
         duration_s=options.duration_s,
         seed=seed,

@@ -47,6 +47,7 @@ class Scenario:
     instruction: str
     policy: str
     checkpoint: str
+    decoder: str
     device: str
     duration_s: float
     seed: int
@@ -64,12 +65,14 @@ class Scenario:
             'sim': 'true',
             'policy': self.policy,
             'checkpoint': self.checkpoint,
+            'decoder': self.decoder,
             'device': self.device,
             'seed': str(self.seed),
             'posture': self.posture,
         }
         if len(self.robots) == 1:
             return build_graph(self.robots[0], given)
+        del given['decoder']
         return build_together({**given, 'robots': ','.join(self.robots)})
 
 
