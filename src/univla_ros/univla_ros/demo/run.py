@@ -93,8 +93,8 @@ def _runs(options: DemoOptions) -> list[tuple[tuple[str, ...], int]]:
         groups = [tuple(name.strip() for name in options.robot.split(','))]
     if options.decoder and len(groups[0]) + len(groups) > 2:
         raise ConfigError(
-            f'--decoder {options.decoder} is of one robot, and --robot {options.robot} are several; '
-            'name the one that it moves'
+            f'--decoder {options.decoder} is of one robot, and --robot {options.robot} are '
+            'several; name the one that it moves'
         )
     for name in {name for group in groups for name in group}:
         load_embodiment(name)
