@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import TrainingError
 from univla_decoders.decoder import RobotDecoder
@@ -24,6 +25,9 @@ from univla_training.joint_finetuning import finetune
 from univla_training.joint_finetuning_task import FinetuningTask
 from univla_training.lam_training import labels
 from univla_training.lam_training import train_lam
+from univla_training.lora import LoraLinear
+from univla_training.lora import add_lora
+from univla_training.lora import merge_lora
 from univla_training.planning import plan_batch
 from univla_training.pointing import PointingPictures
 from univla_training.pointing import label_side
@@ -35,6 +39,7 @@ from univla_training.pretraining import own_prompts
 from univla_training.recipe import recipe_from_mapping
 from univla_training.run import TrainingRun
 from univla_training.stages import run_card
+from univla_training.stages import run_decoder
 
 from univla_training import pretraining
 
@@ -213,6 +218,24 @@ def test_fine_tuning_leaves_policy_and_decoders_that_belong_together(run):
     assert run_card(run).parent == folder
 
 
+def test_lora_leaves_a_checkpoint_of_its_own(run):
+    """Everything linear in the policy moved a little, what words and codes mean did not."""
+    decoder = dataclasses.replace(run.recipe.decoder, lora_rank=2, learning_rate=0.05)
+    adapted = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, decoder=decoder))
+    adapted.__dict__['store'] = run.store
+    run_decoder(adapted, ROBOT, None, 1.0)
+    folder = run.folder(f'decoder/{ROBOT}-lora2') / 'checkpoint'
+    before = UnivlaPolicy.from_pretrained(run.out / 'checkpoint', device='cpu')
+    after = UnivlaPolicy.from_pretrained(folder, device='cpu')
+    assert after.codebook == before.codebook
+    old, new = before.network.state_dict(), after.network.state_dict()
+    moved = {name for name in old if not torch.equal(old[name], new[name])}
+    linear = {n for n, layer in before.network.named_modules() if isinstance(layer, nn.Linear)}
+    assert moved == {f'{name}.weight' for name in linear - {'language_model.lm_head'}}
+    RobotDecoder.load(folder / 'decoders' / ROBOT).check_codebook(after.codebook)
+    assert run.result(f'decoder/{ROBOT}-lora2')[f'held_out_{ROBOT}'] > 0.0
+
+
 def test_some_of_the_codes_before_are_wrong_ones():
     """As when the policy runs: what it said before need not be what the labels say."""
     store = noisy_store()
@@ -252,6 +275,29 @@ def test_a_finished_stage_is_left_alone(run):
 
 
 # Pieces.
+
+
+def test_adapters_begin_at_nothing_and_merge_into_the_layers():
+    """Rank 2, alpha 6: three times up(down(x)) is added."""
+    torch.manual_seed(0)
+    network = nn.ModuleDict({'inner': nn.Sequential(nn.Linear(5, 4)), 'lm_head': nn.Linear(4, 3)})
+    inputs = torch.randn(7, 5)
+    plain = network['inner'](inputs)
+    add_lora(network, rank=2, alpha=6.0)
+    adapter = network['inner'][0]
+    assert isinstance(adapter, LoraLinear) and isinstance(network['lm_head'], nn.Linear)
+    torch.testing.assert_close(network['inner'](inputs), plain)
+    learning = {name for name, value in network.named_parameters() if value.requires_grad}
+    assert learning == {'inner.0.down.weight', 'inner.0.up.weight'}
+    nn.init.normal_(adapter.up.weight)
+    added = 3.0 * inputs @ adapter.down.weight.T @ adapter.up.weight.T
+    shown = network['inner'](inputs)
+    torch.testing.assert_close(shown, plain + added)
+    merge_lora(network)
+    assert set(network.state_dict()) == {
+        f'{name}.{kind}' for name in ('inner.0', 'lm_head') for kind in ('weight', 'bias')
+    }
+    torch.testing.assert_close(network['inner'](inputs), shown)
 
 
 def test_a_place_is_a_bump_of_cells_around_it_and_nowhere_has_its_own():

@@ -50,13 +50,21 @@ def run_decoder(run: TrainingRun, robot: str, action_space: str | None, share: f
     """
     from univla_training.decoder_training import default_space
     from univla_training.decoder_training import train_decoder
+    from univla_training.lora_decoder_training import train_lora_decoder
 
     embodiment = load_embodiment(robot)
     space = action_space or default_space(embodiment)
     embodiment.action_names(space)  # refuses a space that the robot does not take
     if len(run.store.require(robot, space).episodes) < 2:
         raise TrainingError(f'{run.data}: one episode of {robot} is too few; collect more')
-    _stage(run, f'decoder of {robot}', lambda: train_decoder(run, robot, space, share))
+    if run.recipe.decoder.lora_rank:
+        _stage(
+            run,
+            f'policy and decoder of {robot}',
+            lambda: train_lora_decoder(run, embodiment, space, share),
+        )
+    else:
+        _stage(run, f'decoder of {robot}', lambda: train_decoder(run, robot, space, share))
 
 
 def run_finetuning(
