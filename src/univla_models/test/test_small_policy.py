@@ -1,6 +1,7 @@
 """Checkpoints smaller than any released one: other picture sizes, tied embeddings."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ import torch
 from safetensors.torch import load_file
 from safetensors.torch import save_file
 from univla_core.errors import CheckpointError
+from univla_models.kept_vocabulary import ranges_of
 from univla_models.release import config_document
 from univla_models.release import processor_document
 from univla_models.synthetic_tokenizer import write_tokenizer
+from univla_models.univla import EMBEDDING
 from univla_models.univla import UnivlaOptions
 from univla_models.univla import UnivlaPolicy
 from univla_models.univla_network import UnivlaConfig
@@ -76,3 +79,30 @@ def test_both_vision_transformers_must_see_the_same_patches():
     config['timm_kwargs'] = [VISION[0], {**VISION[1], 'img_size': 112}]
     with pytest.raises(CheckpointError, match='same img_size'):
         UnivlaConfig.from_mapping(config, 'here')
+
+
+def test_a_file_may_keep_a_part_of_the_vocabulary(folder, tmp_path):
+    """The same plans and the same code vocabulary from the rows of ids that have a token."""
+    small = shutil.copytree(folder, tmp_path / 'kept')
+    config = json.loads((folder / 'config.json').read_text())
+    words = json.loads((folder / 'tokenizer.json').read_text())['model']['vocab']
+    kept = sorted(set(words.values()))
+    state = load_file(folder / 'model.safetensors')
+    state[EMBEDDING] = state[EMBEDDING][kept].clone()
+    save_file(state, small / 'model.safetensors')
+    (small / 'config.json').write_text(json.dumps({**config, 'kept_ids': ranges_of(kept)}))
+    (policy, planned), (whole, wanted) = plan(small), plan(folder)
+    assert planned.codes.tolist() == wanted.codes.tolist()
+    np.testing.assert_allclose(planned.latent, wanted.latent, atol=1e-5)
+    assert policy.codebook == whole.codebook
+    without_codes = [number for number in kept if number < policy.tokenizer.action_ids.min()]
+    told = {**config, 'kept_ids': ranges_of(without_codes)}
+    (small / 'config.json').write_text(json.dumps(told))
+    state[EMBEDDING] = state[EMBEDDING][: len(without_codes)].clone()
+    save_file(state, small / 'model.safetensors')
+    with pytest.raises(CheckpointError, match='tokenizer names action token'):
+        plan(small)
+
+
+def test_ids_are_told_as_ranges():
+    assert ranges_of([0, 1, 2, 7, 9, 10]) == [[0, 2], [7, 7], [9, 10]]

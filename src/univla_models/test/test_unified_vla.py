@@ -17,13 +17,13 @@ from univla_models.emu3_language import TABLES
 from univla_models.emu3_language import Continuation
 from univla_models.emu3_language import allow_only
 from univla_models.emu3_language import emu3_settings
-from univla_models.emu3_language import kept_ids
 from univla_models.emu3_language import language_from_state
 from univla_models.emu3_language import weighted_loss
 from univla_models.emu3_vision import ReleasedLayout
 from univla_models.emu3_vision import build_vision
 from univla_models.fast_coefficients import bytes_of_signs
 from univla_models.fast_tokenizer import FastTokenizer
+from univla_models.kept_vocabulary import kept_ids
 from univla_models.policy import load_policy
 from univla_models.unified_vla_recipe import RECIPES
 
@@ -252,7 +252,7 @@ def test_a_file_may_keep_a_part_of_the_vocabulary(checkpoint, policy, picture, t
     assert not small.language.lm_head.weight[300].any()
     for bad in ([[5, 2]], [[3, 4], [1, 2]], [[0, tokens.NUM_TOKENS]], 'all'):
         with pytest.raises(CheckpointError, match='kept_ids'):
-            kept_ids({'kept_ids': bad}, 'config.json')
+            kept_ids({'kept_ids': bad}, tokens.NUM_TOKENS, 'config.json')
 
 
 def test_loading_is_strict(policy):

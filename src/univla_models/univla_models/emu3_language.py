@@ -18,6 +18,8 @@ from univla_core.errors import CheckpointError
 
 from univla_models.checkpoint_files import load_folder
 from univla_models.checkpoint_files import load_state
+from univla_models.kept_vocabulary import KeptRows
+from univla_models.kept_vocabulary import kept_ids
 from univla_models.llama import build_llama
 from univla_models.llama import restore_buffers
 from univla_models.unified_vla_tokens import FIRST_VISUAL
@@ -104,64 +106,11 @@ def load_language(
     """
     where = str(folder / 'config.json')
     network = build_llama(emu3_settings(values, where), attention)
-    kept = kept_ids(values, where)
-    stored: Any = network if kept is None else KeptRows(network, kept)
+    kept = kept_ids(values, NUM_TOKENS, where)
+    stored: Any = network if kept is None else KeptRows(network, kept, TABLES)
     load_folder(stored, folder, device=device, dtype=dtype, is_unused=_is_unused)
     restore_buffers(network, device)
     return network.eval().requires_grad_(False)
-
-
-def kept_ids(values: Mapping[str, Any], where: str) -> Tensor | None:
-    """Ids whose rows the file holds, ascending; None where it holds them all, as released.
-
-    Small checkpoints that we make keep only ids that they can say or be told, because the whole
-    vocabulary would outweigh everything else. `kept_ids` in `config.json` lists them as
-    `[first, last]` pairs.
-
-    Raises:
-        CheckpointError: If that is no list of ascending ranges in the vocabulary.
-    """
-    ranges = values.get('kept_ids')
-    if ranges is None:
-        return None
-    try:
-        ids = torch.cat([torch.arange(int(first), int(last) + 1) for first, last in ranges])
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f'{where}: kept_ids must be a list of [first, last] pairs ({error})'
-        ) from error
-    if not len(ids) or ids[0] < 0 or ids[-1] >= NUM_TOKENS or (ids.diff() <= 0).any():
-        raise CheckpointError(
-            f'{where}: kept_ids must be ascending ranges within 0 … {NUM_TOKENS - 1}'
-        )
-    return ids
-
-
-class KeptRows:
-    """A language model as a file with a part of the vocabulary holds it; other rows become 0."""
-
-    def __init__(self, network: Any, kept: Tensor) -> None:
-        self._network, self._kept = network, kept
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Tensors with the tables in their stored size."""
-        state = self._network.state_dict()
-        return {
-            name: value[: len(self._kept)] if name in TABLES else value
-            for name, value in state.items()
-        }
-
-    def load_state_dict(
-        self, state: Mapping[str, Tensor], strict: bool = False, assign: bool = False
-    ) -> None:
-        """Take over stored tensors."""
-        whole = {name: self._whole(v) if name in TABLES else v for name, v in state.items()}
-        self._network.load_state_dict(whole, strict=strict, assign=assign)
-
-    def _whole(self, rows: Tensor) -> Tensor:
-        table = rows.new_zeros((NUM_TOKENS, rows.shape[1]))
-        table[self._kept.to(rows.device)] = rows
-        return table
 
 
 def language_from_state(values: Mapping[str, Any], state: Mapping[str, Tensor], where: str) -> Any:

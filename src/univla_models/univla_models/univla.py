@@ -29,6 +29,8 @@ from univla_models.device import resolve_dtype
 from univla_models.image_presets import preset
 from univla_models.image_processor import ImageProcessor
 from univla_models.image_processor import check_image
+from univla_models.kept_vocabulary import KeptRows
+from univla_models.kept_vocabulary import kept_ids
 from univla_models.llama import restore_buffers
 from univla_models.policy import forced_codes
 from univla_models.policy import select_image
@@ -44,6 +46,8 @@ from univla_models.univla_network import UnivlaNetwork
 from univla_models.univla_options import UnivlaOptions
 
 EMBEDDING = 'language_model.model.embed_tokens.weight'
+#: Tensors with one row for each id; the second is not stored where it is tied to the first.
+TABLES = (EMBEDDING, 'language_model.lm_head.weight')
 PAD_ID = 32000
 #: What `auto` means for a checkpoint whose `config.json` names no `preprocessing` of its own.
 RELEASED_PREPROCESSING = 'real_world'
@@ -127,8 +131,9 @@ class UnivlaPolicy:
         config = UnivlaConfig.from_mapping(values, str(folder / 'config.json'))
         with torch.device('meta'):
             network = UnivlaNetwork(config, attention)
+        kept = kept_ids(values, config.llama['vocab_size'], str(folder / 'config.json'))
         load_folder(
-            network,
+            network if kept is None else KeptRows(network, kept, TABLES),
             folder,
             device=target,
             dtype=resolve_dtype(dtype, target),
@@ -144,7 +149,7 @@ class UnivlaPolicy:
             network,
             tokenizer,
             ImageProcessor.from_json(folder / 'preprocessor_config.json'),
-            codebook=_codebook(folder, tokenizer),
+            codebook=codebook_of(folder, tokenizer),
             norm_stats=_norm_stats(folder, values.get('norm_stats')),
             trained=bool(values.get('trained', True)),
             options=options,
@@ -285,16 +290,26 @@ def load_univla(
     )
 
 
-def _codebook(folder: Path, tokenizer: PromptTokenizer) -> str:
-    table = read_tensor(folder, EMBEDDING)
-    ids = tokenizer.action_ids
-    if ids.max() >= len(table):
+def codebook_of(folder: Path, tokenizer: PromptTokenizer) -> str:
+    """Hash of a checkpoint's code vocabulary: ids, names and stored embeddings of the codes.
+
+    Raises:
+        CheckpointError: If the file holds no embedding of one of them.
+    """
+    table, where = read_tensor(folder, EMBEDDING), str(folder / 'config.json')
+    values = read_json(folder / 'config.json')
+    config = UnivlaConfig.from_mapping(values, where)
+    kept = kept_ids(values, config.llama['vocab_size'], where)
+    ids = torch.as_tensor(tokenizer.action_ids)
+    places = ids if kept is None else torch.searchsorted(kept, ids)
+    absent = places.max() >= len(table) or (kept is not None and not torch.isin(ids, kept).all())
+    if absent:
         raise CheckpointError(
             f'{folder}: tokenizer names action token {ids.max()} but the model embeds '
             f'{len(table)} tokens; use the tokenizer saved with this checkpoint'
         )
     names = [action_token(code) for code in range(len(ids))]
-    return codebook_hash(ids, names, table[torch.as_tensor(ids)].float().numpy())
+    return codebook_hash(tokenizer.action_ids, names, table[places].float().numpy())
 
 
 def _norm_stats(folder: Path, inline: object) -> dict[str, DatasetStats]:

@@ -169,7 +169,7 @@ def test_the_checkpoint_plans_as_training_planned(run):
     table = load_file(run.out / 'checkpoint' / 'model.safetensors')[
         'language_model.model.embed_tokens.weight'
     ]
-    assert 100 < (table != 0).any(dim=1).sum() < 5000, 'only tokens that there are'
+    assert 100 < len(table) < 5000, 'only tokens that there are'
     codes, states = plan_batch(
         trained_policy(run),
         policy_pixels(picture[None]),

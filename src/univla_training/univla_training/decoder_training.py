@@ -22,6 +22,7 @@ from univla_training.decoder_task import plan_frames
 from univla_training.demonstrations import Demonstrations
 from univla_training.demonstrations import demonstrations
 from univla_training.demonstrations import is_relative
+from univla_training.export import checkpoint_codebook
 from univla_training.export import write_decoder
 from univla_training.frame_store import FrameStore
 from univla_training.networks import fresh_head
@@ -74,7 +75,7 @@ def train_decoder(
     ).to(run.device)
     planner = Planner(network, own_prompts(), run.store)
     figures = fit_head(run, stage, head, planner, shown, held, settings)
-    declaration = declare(run, embodiment, space, shown, checkpoint_codebook(run))
+    declaration = declare(run, embodiment, space, shown, checkpoint_codebook(run.out / CHECKPOINT))
     write_decoder(target, head, declaration, shown.statistics)
     for name in PLANS:
         (folder / name).unlink(missing_ok=True)
@@ -240,13 +241,3 @@ def declare(
         robot=embodiment.name,
         source=f'{source}recipe {run.recipe.name}, seed {run.seed}',
     )
-
-
-def checkpoint_codebook(run: TrainingRun) -> str:
-    """Hash of the code vocabulary of the run's checkpoint."""
-    from safetensors.torch import load_file
-
-    from univla_training.export import codebook_of
-
-    folder = run.out / CHECKPOINT
-    return codebook_of(load_file(folder / 'model.safetensors'), folder)

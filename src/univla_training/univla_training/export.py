@@ -16,12 +16,13 @@ from torch import Tensor
 from torch import nn
 from univla_decoders.declaration import DecoderDeclaration
 from univla_decoders.heads import DecoderHead
-from univla_models.codebook import codebook_hash
+from univla_models.kept_vocabulary import ranges_of
 from univla_models.prompts import PromptTokenizer
-from univla_models.prompts import action_token
 from univla_models.release import GENERATION
 from univla_models.release import processor_document
 from univla_models.synthetic_tokenizer import write_tokenizer
+from univla_models.univla import TABLES
+from univla_models.univla import codebook_of
 from univla_models.univla_network import UnivlaNetwork
 
 from univla_training.networks import policy_document
@@ -66,7 +67,9 @@ def write_policy(
     )
     write_tokenizer(unfinished / 'tokenizer.json')
     tensors = weights_to_save(network)
-    _forget_unused(tensors, unfinished / 'tokenizer.json')
+    kept = _kept(tensors, unfinished / 'tokenizer.json')
+    if kept:
+        config['kept_ids'] = ranges_of(kept)
     save_weights(tensors, unfinished / 'model.safetensors')
     for name, content in {
         'config.json': config,
@@ -79,25 +82,30 @@ def write_policy(
         shutil.copytree(folder / 'decoders', unfinished / 'decoders')
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
-    return codebook_of(tensors, folder)
+    return checkpoint_codebook(folder)
 
 
-def _forget_unused(tensors: dict[str, Tensor], tokenizer: Path) -> None:
-    """Zero the embeddings of ids without a token: still random, they would only fill archives."""
+def _kept(tensors: dict[str, Tensor], tokenizer: Path) -> list[int]:
+    """Leave only the rows of ids that have a token, where the vocabulary outweighs the network.
+
+    The others are still random and never read.
+
+    Returns:
+        The ids left, ascending; empty where all were.
+    """
+    tables = {name: tensors[name] for name in TABLES if name in tensors}
+    weight = sum(table.numel() for table in tables.values())
+    if 2 * weight < sum(value.numel() for value in tensors.values()):
+        return []
     known = json.loads(tokenizer.read_text(encoding='utf-8'))['model']['vocab'].values()
-    table = tensors['language_model.model.embed_tokens.weight']
-    unused = torch.ones(len(table), dtype=torch.bool)
-    unused[list(known)] = False
-    table[unused] = 0.0
+    kept = sorted(set(known))
+    tensors |= {name: table[kept].clone() for name, table in tables.items()}
+    return kept
 
 
-def codebook_of(tensors: Mapping[str, Tensor], folder: Path) -> str:
-    """Hash of the code vocabulary, as the loader computes it."""
-    tokenizer = PromptTokenizer.from_file(folder / 'tokenizer.json')
-    ids = tokenizer.action_ids
-    table = tensors['language_model.model.embed_tokens.weight']
-    names = [action_token(code) for code in range(len(ids))]
-    return codebook_hash(ids, names, table[torch.as_tensor(ids)].float().numpy())
+def checkpoint_codebook(folder: Path) -> str:
+    """Hash of a checkpoint's code vocabulary, as the loader computes it."""
+    return codebook_of(folder, PromptTokenizer.from_file(folder / 'tokenizer.json'))
 
 
 def write_decoder(
