@@ -13,11 +13,11 @@ from univla_models.kept_vocabulary import ranges_of
 from univla_models.release import config_document
 from univla_models.release import processor_document
 from univla_models.synthetic_tokenizer import write_tokenizer
-from univla_models.univla import EMBEDDING
 from univla_models.univla import UnivlaOptions
 from univla_models.univla import UnivlaPolicy
 from univla_models.univla_network import UnivlaConfig
 from univla_models.univla_network import UnivlaNetwork
+from univla_models.univla_vocabulary import EMBEDDING
 
 VISION = [{'embed_dim': 16, 'depth': 2, 'num_heads': 2}] * 2
 TEXT = {

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from univla_core.errors import CheckpointError
 from univla_core.errors import ConfigError
 from univla_core.errors import ObservationError
 from univla_core.latent_action import LatentAction
@@ -22,8 +21,6 @@ from univla_core.norm_stats import read_dataset_statistics
 
 from univla_models.checkpoint_files import load_folder
 from univla_models.checkpoint_files import read_json
-from univla_models.checkpoint_files import read_tensor
-from univla_models.codebook import codebook_hash
 from univla_models.device import resolve_device
 from univla_models.device import resolve_dtype
 from univla_models.image_presets import preset
@@ -36,7 +33,6 @@ from univla_models.policy import forced_codes
 from univla_models.policy import select_image
 from univla_models.prompts import EOS_ID
 from univla_models.prompts import PromptTokenizer
-from univla_models.prompts import action_token
 from univla_models.prompts import build_prompt
 from univla_models.sampling import choose_token
 from univla_models.univla_network import NEW_TOKENS
@@ -44,10 +40,9 @@ from univla_models.univla_network import Generated
 from univla_models.univla_network import UnivlaConfig
 from univla_models.univla_network import UnivlaNetwork
 from univla_models.univla_options import UnivlaOptions
+from univla_models.univla_vocabulary import TABLES
+from univla_models.univla_vocabulary import codebook_of
 
-EMBEDDING = 'language_model.model.embed_tokens.weight'
-#: Tensors with one row for each id; the second is not stored where it is tied to the first.
-TABLES = (EMBEDDING, 'language_model.lm_head.weight')
 PAD_ID = 32000
 #: What `auto` means for a checkpoint whose `config.json` names no `preprocessing` of its own.
 RELEASED_PREPROCESSING = 'real_world'
@@ -288,28 +283,6 @@ def load_univla(
     return UnivlaPolicy.from_pretrained(
         folder, device=device, dtype=dtype, attention=attention, options=UnivlaOptions(**options)
     )
-
-
-def codebook_of(folder: Path, tokenizer: PromptTokenizer) -> str:
-    """Hash of a checkpoint's code vocabulary: ids, names and stored embeddings of the codes.
-
-    Raises:
-        CheckpointError: If the file holds no embedding of one of them.
-    """
-    table, where = read_tensor(folder, EMBEDDING), str(folder / 'config.json')
-    values = read_json(folder / 'config.json')
-    config = UnivlaConfig.from_mapping(values, where)
-    kept = kept_ids(values, config.llama['vocab_size'], where)
-    ids = torch.as_tensor(tokenizer.action_ids)
-    places = ids if kept is None else torch.searchsorted(kept, ids)
-    absent = places.max() >= len(table) or (kept is not None and not torch.isin(ids, kept).all())
-    if absent:
-        raise CheckpointError(
-            f'{folder}: tokenizer names action token {ids.max()} but the model embeds '
-            f'{len(table)} tokens; use the tokenizer saved with this checkpoint'
-        )
-    names = [action_token(code) for code in range(len(ids))]
-    return codebook_hash(tokenizer.action_ids, names, table[places].float().numpy())
 
 
 def _norm_stats(folder: Path, inline: object) -> dict[str, DatasetStats]:

@@ -21,9 +21,9 @@ from univla_models.prompts import PromptTokenizer
 from univla_models.release import GENERATION
 from univla_models.release import processor_document
 from univla_models.synthetic_tokenizer import write_tokenizer
-from univla_models.univla import TABLES
-from univla_models.univla import codebook_of
 from univla_models.univla_network import UnivlaNetwork
+from univla_models.univla_vocabulary import TABLES
+from univla_models.univla_vocabulary import codebook_of
 
 from univla_training.networks import policy_document
 from univla_training.recipe import NetworkSizes
