@@ -4,6 +4,10 @@ Usage: `python with_parent.py PID COMMAND…`, where PID is the process that sta
 that is killed outright cannot end its nodes; Linux can. The nodes get SIGTERM, so each of them
 still says the safe thing. The file is run by its path, without the rest of the suite, and
 becomes the command.
+
+The command gets one thread for linear algebra unless `OMP_NUM_THREADS` says otherwise: with a
+thread per core each, nodes wait for each other's, and on a busy machine a tick of the controller
+takes 30 ms instead of one. torch has the policy's parameter `threads`.
 """
 
 from __future__ import annotations
@@ -39,4 +43,5 @@ def command_prefix() -> list[str]:
 
 if __name__ == '__main__':
     end_with_parent(int(sys.argv[1]))
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
     os.execvp(sys.argv[2], sys.argv[2:])

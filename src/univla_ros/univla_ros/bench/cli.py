@@ -114,3 +114,57 @@ def record(
 
     options = RecordOptions(duration_s=duration, raw=raw, output=output, keep=keep, json_path=json)
     raise typer.Exit(run_record(options))
+
+
+@bench.command()
+def policy(
+    policy: Annotated[str, typer.Option(help='Policy, a file in config/policies.')] = 'univla',
+    checkpoint: Annotated[
+        str, typer.Option(help='Checkpoint folder, or its name; auto takes the trained one.')
+    ] = 'auto',
+    robot: Annotated[str, typer.Option(help='Whose decoder.')] = 'widowx',
+    device: Annotated[str, typer.Option(help='auto, cpu, cuda or cuda:<n>.')] = 'auto',
+    dtype: Annotated[
+        str, typer.Option(help='auto, float32, bfloat16 or float16, of the policy.')
+    ] = 'auto',
+    threads: Annotated[int, typer.Option(help='CPU threads of torch.', min=1)] = 1,
+    repeats: Annotated[int, typer.Option(help='Timed calls of each way.', min=1)] = 50,
+    json: Annotated[Path | None, typer.Option(help='Write the results there as JSON.')] = None,
+) -> None:
+    """Time a plan and its chunk, beside the ordinary ways to generate (univla).
+
+    All ways take turns in one run and must plan the same codes; plan and chunk must stay within
+    the latency budget of the policy's YAML.
+    """
+    from univla_ros.bench.planning import PlanningOptions
+    from univla_ros.bench.planning import run_planning
+
+    options = PlanningOptions(
+        policy=policy,
+        checkpoint=checkpoint,
+        robot=robot,
+        device=device,
+        dtype=dtype,
+        threads=threads,
+        repeats=repeats,
+        json_path=json,
+    )
+    raise typer.Exit(run_planning(options))
+
+
+@bench.command()
+def control(
+    robot: Annotated[str, typer.Option(help='A robot, several by comma, or **all**.')] = 'all',
+    seconds: Annotated[
+        float, typer.Option(help='Length of the motion in each action space [s].', min=1.0)
+    ] = 10.0,
+    json: Annotated[Path | None, typer.Option(help='Write the results there as JSON.')] = None,
+) -> None:
+    """Time one tick of the chunk controller in every action space, limits and collisions checked.
+
+    A tick may take a quarter of the control period, at its 99th percentile.
+    """
+    from univla_ros.bench.control_step import ControlOptions
+    from univla_ros.bench.control_step import run_control
+
+    raise typer.Exit(run_control(ControlOptions(robot=robot, seconds=seconds, json_path=json)))
