@@ -120,3 +120,57 @@ def motion(
     if json is not None:
         text = as_json.dumps(facts, indent=1)
         write_atomically(json, lambda file: file.write(text.encode()))
+
+
+@analyse.command()
+@on_a_run
+def shake(
+    run: TrainingRun,
+    robot: Annotated[str, typer.Option(help='Whose hand moves.')] = 'widowx',
+    pairs: Annotated[int, typer.Option(help='Scenes.', min=40)] = 600,
+    output: Annotated[Path, typer.Option(help='Picture.')] = Path('out/analysis/shake.png'),
+    json: Annotated[Path | None, typer.Option(help='Write the results there as JSON.')] = None,
+) -> None:
+    """Tell whether decoupling helps: codes under a shaking camera and a moving distractor.
+
+    Draws scenes in which a hand moves, once calm and once disturbed, and compares the codes of
+    stage 1 with the task-centric ones of stage 2: how many stay the same, and how much of the
+    hand's motion a linear map reads off them.
+    """
+    from univla_training.code_stability import KINDS
+    from univla_training.code_stability import draw_stability
+    from univla_training.code_stability import pair_codes
+    from univla_training.code_stability import stability
+    from univla_training.counting import counting
+    from univla_training.lam_training import trained_lam
+    from univla_training.motion_pairs import draw_motion_pairs
+    from univla_training.pretraining import own_prompts
+    from univla_training.training_state import write_atomically
+
+    with counting(run.console, 'scenes', pairs) as advance:
+        shown = draw_motion_pairs(
+            robot, pairs, run.recipe.network.lam_image_side, run.seed, progress=advance
+        )
+    found = {}
+    for stage in (1, 2):
+        model = trained_lam(run, stage)
+        calm, disturbed = (
+            pair_codes(model, shown.first, later, shown.instructions, own_prompts())
+            for later in (shown.later, shown.disturbed)
+        )
+        found |= {kind: stability(calm[kind], disturbed[kind], shown.motion) for kind in calm}
+    for kind, codes in found.items():
+        run.console.print(
+            f'{kind} ({KINDS[kind]}): {100.0 * codes.same:.0f} % unchanged; motion told, R²: '
+            f'{codes.told:.2f}, disturbed {codes.told_disturbed:.2f}',
+            highlight=False,
+            soft_wrap=True,
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    draw_stability(shown, found, output, f'{robot}, {pairs} scenes')
+    run.console.print(f'picture: {output}', highlight=False)
+    if json is not None:
+        facts = {'run': str(run.out), 'robot': robot, 'pairs': pairs, 'seed': run.seed}
+        facts |= {'kinds': {kind: vars(codes) for kind, codes in found.items()}}
+        text = as_json.dumps(facts, indent=1)
+        write_atomically(json, lambda file: file.write(text.encode()))
