@@ -22,6 +22,7 @@ from univla_ros.evaluation.episodes import EpisodeRecord
 from univla_ros.evaluation.episodes import run_job
 from univla_ros.evaluation.pictures import write_failures
 from univla_ros.evaluation.rows import row_of
+from univla_ros.evaluation.pool import run_jobs
 from univla_ros.evaluation.run import run_eval
 from univla_ros.evaluation.wilson import wilson
 
@@ -187,6 +188,21 @@ def test_expert_and_chance_on_three_scenes(tmp_path):
     assert chance['successes'] < 3 and expert['failed_seeds'] == []
     for name in ('rates.png', 'failures.png', 'results.json'):
         assert (tmp_path / 'out' / name).stat().st_size > 1000
+
+
+def test_what_was_measured_survives_an_interruption(tmp_path, monkeypatch):
+    """Ctrl-C after the first of two cases: its row is on the disk."""
+
+    def cut_off(cases, seeds, workers, done):
+        run_jobs(cases[:1], seeds, workers, done)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('univla_ros.evaluation.run.run_jobs', cut_off)
+    options = {'robot': 'mobile_base', 'policy': 'expert,random', 'episodes': 1, 'workers': 1}
+    path = tmp_path / 'eval.json'
+    with pytest.raises(KeyboardInterrupt):
+        run_eval(EvalOptions(**options, output=tmp_path / 'out', json_path=path))
+    assert [row['policy'] for row in json.loads(path.read_text())['results']] == ['expert']
 
 
 def test_with_a_wrong_instruction_the_expert_goes_to_the_object_named(tmp_path):

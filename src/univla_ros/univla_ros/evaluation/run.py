@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,13 @@ def run_eval(options: EvalOptions) -> int:
     console = Console()
     begin = time.monotonic()
     seeds, cases = seeds_of(options), cases_of(options)
-    records = _run(console, cases, seeds, options.workers)
+    rows: list[dict[str, Any]] = []
+
+    def complete(case: Case, found: Sequence[EpisodeRecord]) -> None:
+        rows.append(row_of(case, found))
+        _save(options, rows)  # what was measured survives whatever ends this run early
+
+    records = _run(console, cases, seeds, options.workers, complete)
     rows = [row_of(case, found) for case, found in zip(cases, records, strict=True)]
     _show(console, rows)
     _write(options, cases, records, rows)
@@ -50,9 +57,13 @@ def run_eval(options: EvalOptions) -> int:
 
 
 def _run(
-    console: Console, cases: Sequence[Case], seeds: range, workers: int
+    console: Console,
+    cases: Sequence[Case],
+    seeds: range,
+    workers: int,
+    complete: Callable[[Case, Sequence[EpisodeRecord]], None],
 ) -> list[list[EpisodeRecord]]:
-    """Records of each case, by seed."""
+    """Records of each case, by seed; `complete` hears of each case when it is."""
     records: list[list[EpisodeRecord]] = [[] for _ in cases]
     columns = (
         TextColumn('{task.description}'),
@@ -71,9 +82,12 @@ def _run(
             share = sum(record.success for record in own)
             text = f'{case.robot} {case.task} {case.policy}: {share} of {len(own)}'
             bar.update(task, advance=len(found), description=text)
+            if len(own) == len(seeds):
+                own.sort(key=lambda record: record.seed)
+                complete(case, own)
 
         run_jobs(cases, seeds, workers, done)
-    return [sorted(found, key=lambda record: record.seed) for found in records]
+    return records
 
 
 def _show(console: Console, rows: Sequence[dict[str, Any]]) -> None:
@@ -121,6 +135,10 @@ def _write(
     sheet = options.output / 'failures.png'
     if not write_failures(sheet, failures):
         sheet.unlink(missing_ok=True)  # of an earlier run
+    _save(options, rows)
+
+
+def _save(options: EvalOptions, rows: Sequence[dict[str, Any]]) -> None:
     text = json.dumps(document_of(rows), indent=1)
     for path in (options.output / 'results.json', options.json_path):
         if path is not None:
