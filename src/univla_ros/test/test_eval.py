@@ -21,8 +21,8 @@ from univla_ros.evaluation.checkpoints import checkpoints_for
 from univla_ros.evaluation.episodes import EpisodeRecord
 from univla_ros.evaluation.episodes import run_job
 from univla_ros.evaluation.pictures import write_failures
-from univla_ros.evaluation.rows import row_of
 from univla_ros.evaluation.pool import run_jobs
+from univla_ros.evaluation.rows import row_of
 from univla_ros.evaluation.run import run_eval
 from univla_ros.evaluation.wilson import wilson
 
