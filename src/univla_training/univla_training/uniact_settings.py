@@ -89,6 +89,9 @@ class UniactTrainingSettings(TrainerSettings):
     pointing_share: float = parameter(
         0.0, 'Share of each batch that goes on pointing in rendered scenes', low=0.0, high=0.9
     )
+    pointing_weight: float = parameter(
+        1.0, 'Weight of the pointing beside the Huber loss of the actions', low=0.0
+    )
     augment: bool = parameter(True, 'Change brightness and tint of the picture')
 
 

@@ -81,7 +81,8 @@ def train_uniact(run: TrainingRun) -> Path:
     draw, loss = task.draw, task.loss
     if section.pointing_share:
         pointing, reads = pointing_task(run, network)
-        beside = PointingBeside(draw, loss, pointing, section.pointing_share)
+        weight = section.pointing_weight
+        beside = PointingBeside(draw, loss, pointing, section.pointing_share, weight)
         modules['pointing'], draw, loss = reads, beside.draw, beside.loss
     kept = {
         robot: _shown(run, held, robot, settings.seed, shown[robot].statistics)
