@@ -15,6 +15,7 @@ from univla_core.errors import ConfigError
 from univla_ros.command_recorder import CommandRecorder
 from univla_ros.demo.report import write_video
 from univla_ros.demo.run import DemoOptions
+from univla_ros.demo.run import _runs
 from univla_ros.demo.run import run_demo
 from univla_ros.demo.stall_watch import joined
 from univla_ros.demo.stall_watch import stalled
@@ -152,3 +153,9 @@ def test_one_decoder_does_not_move_several_robots(robot, tmp_path):
     options = DemoOptions(robot=robot, checkpoint='untrained', decoder='mine', output=tmp_path)
     with pytest.raises(ConfigError, match=f'--decoder mine is of one robot, and --robot {robot}'):
         run_demo(options)
+
+
+@pytest.mark.parametrize('cores, together', ((1, 2), (2, 2), (3, 3), (64, 4)))
+def test_as_many_robots_run_together_as_there_are_cores(cores, together, monkeypatch):
+    monkeypatch.setattr('os.cpu_count', lambda: cores)
+    assert [len(robots) for robots, _ in _runs(DemoOptions(robot='all'))] == [1, 1, 1, 1, together]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import platform
 import time
 from collections.abc import Sequence
@@ -88,7 +89,7 @@ def first_instruction(kind: str) -> str:
 def _runs(options: DemoOptions) -> list[tuple[tuple[str, ...], int]]:
     """Which robots run together, and the seed of each run."""
     if options.robot == 'all':
-        groups: list[tuple[str, ...]] = [(name,) for name in ALL] + [ALL]
+        groups: list[tuple[str, ...]] = [(name,) for name in ALL] + [_together()]
     else:
         groups = [tuple(name.strip() for name in options.robot.split(','))]
     if options.decoder and len(groups[0]) + len(groups) > 2:
@@ -101,6 +102,11 @@ def _runs(options: DemoOptions) -> list[tuple[tuple[str, ...], int]]:
     if options.episodes < 1:
         raise ConfigError('--episodes must be at least 1')
     return [(group, options.seed + e) for e in range(options.episodes) for group in groups]
+
+
+def _together() -> tuple[str, ...]:
+    """Robots that run together: as many as there are cores, since each fills about one."""
+    return ALL[: max(2, os.cpu_count() or 1)]
 
 
 def _one_run(
