@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from univla_sim.disturbance import ASIDE_M
+from univla_sim.disturbance import TOWARDS_M
 from univla_training.code_stability import stability
-from univla_training.motion_pairs import ASIDE_M
-from univla_training.motion_pairs import TOWARDS_M
 from univla_training.motion_pairs import draw_motion_pairs
 
 

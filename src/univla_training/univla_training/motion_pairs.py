@@ -14,12 +14,6 @@ from univla_training.recorded import picture_processor
 
 #: First seed; evaluation, demonstrations and pointing have others.
 FIRST_SEED = 70_000_000
-#: How far the hand goes towards the named cube, and aside of that way [m].
-TOWARDS_M, ASIDE_M = (0.02, 0.10), 0.02
-#: How far the camera shakes: way [m] and angle [rad] in any direction.
-SHAKE_M, SHAKE_RAD = (0.005, 0.015), (0.005, 0.01)
-#: How far a cube that nobody named is moved [m].
-SHOVE_M = (0.03, 0.05)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +53,9 @@ def draw_motion_pairs(
         seed: Of everything.
         progress: Told how many were drawn.
     """
+    from univla_sim.disturbance import move_hand
+    from univla_sim.disturbance import shake_camera
+    from univla_sim.disturbance import shove
     from univla_sim.scene import COLORS
     from univla_sim.tasks import instruction_for
     from univla_sim.variation import Variation
@@ -73,10 +70,10 @@ def draw_motion_pairs(
         named, other = rng.permutation(list(COLORS))[:2]
         instructions.append(instruction_for('reach', str(named)))
         pictures[0, number] = _seen(world, processor)
-        motion[number] = _move_hand(world, f'{named}_cube', rng)
+        motion[number] = move_hand(world, f'{named}_cube', rng)
         pictures[1, number] = _seen(world, processor)
-        _shake(world, rng)
-        _shove(world, f'{other}_cube', rng)
+        shake_camera(world, rng)
+        shove(world, f'{other}_cube', rng)
         pictures[2, number] = _seen(world, processor)
         if progress is not None:
             progress(1)
@@ -93,46 +90,3 @@ def draw_motion_pairs(
 
 def _seen(world: Any, processor: ImageProcessor) -> np.ndarray:
     return processor.resize(world.render('primary'))
-
-
-def _move_hand(world: Any, cube: str, rng: np.random.Generator) -> np.ndarray:
-    """Put the hand nearer to a point above the cube; how far it went [m], (3,)."""
-    import mujoco
-
-    robot, before = world.embodiment, world.ee_pose
-    way = world.objects()[cube][:3, 3] + (0.0, 0.0, 0.04) - before[:3, 3]
-    way *= min(1.0, rng.uniform(*TOWARDS_M) / np.linalg.norm(way))
-    goal = before.copy()
-    goal[:3, 3] += way + rng.uniform(-ASIDE_M, ASIDE_M, 3)
-    goal[2, 3] = max(goal[2, 3], 0.02)
-    limits = robot.limits
-    found = robot.chain.inverse(goal, world.joint_positions, limits.lower, limits.upper)
-    for name, angle in zip(robot.axis_names, found.joints, strict=True):
-        world.data.joint(name).qpos[0] = angle
-    mujoco.mj_forward(world.model, world.data)
-    return world.ee_pose[:3, 3] - before[:3, 3]
-
-
-def _shake(world: Any, rng: np.random.Generator) -> None:
-    """Move and turn the camera a little; the next reset takes it back."""
-    import mujoco
-    from univla_sim.variation import draw_vector
-
-    camera = world.model.camera('primary')
-    camera.pos[:] += draw_vector(rng, SHAKE_M)
-    turn, turned = np.empty(4), np.empty(4)
-    axis = draw_vector(rng, (1.0, 1.0))
-    mujoco.mju_axisAngle2Quat(turn, axis, rng.uniform(*SHAKE_RAD))
-    mujoco.mju_mulQuat(turned, camera.quat, turn)
-    camera.quat[:] = turned
-
-
-def _shove(world: Any, cube: str, rng: np.random.Generator) -> None:
-    """Move a cube along the table."""
-    import mujoco
-
-    angle = rng.uniform(0.0, 2.0 * np.pi)
-    place = world.model.joint(int(world.model.body(cube).jntadr[0])).qposadr[0]
-    way = rng.uniform(*SHOVE_M) * np.array([np.cos(angle), np.sin(angle)])
-    world.data.qpos[place : place + 2] += way
-    mujoco.mj_forward(world.model, world.data)

@@ -24,9 +24,9 @@ from univla_core.parameters import read_yaml
 from univla_core.paths import config_directory
 from univla_core.robot_state import RobotState
 from univla_core.robot_state import proprioception
+from univla_models.ordinary_generation import ordinary_ways
 from univla_models.policy import load_policy
 
-from univla_ros.bench.generation import ordinary_ways
 from univla_ros.checkpoints import ensure_checkpoint
 from univla_ros.checkpoints import own_checkpoint
 from univla_ros.robot_decoders import decoder_path

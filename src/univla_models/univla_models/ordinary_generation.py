@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
 from univla_models.prompts import build_prompt
 
 _CODES = 4
