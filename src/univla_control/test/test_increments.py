@@ -14,6 +14,18 @@ RATE = 60.0
 STEP = -0.015  # [rad] per 0.1 s
 
 
+def increments(rows, step_s, stamp, number):
+    return ActionChunk(
+        robot='airbot',
+        action_space='joint_delta',
+        names=AIRBOT.action_names('joint_delta'),
+        data=rows,
+        step_duration_s=step_s,
+        stamp=stamp,
+        sequence=number,
+    )
+
+
 def replanned(follow, seconds=3.0, **config):
     """Commands of joint5 while a chunk of equal increments comes every 0.2 s.
 
@@ -28,15 +40,7 @@ def replanned(follow, seconds=3.0, **config):
         time = 10.0 + tick / RATE
         controller.on_joint_state(time, follow(commands), 1.0)
         if tick % 12 == 0:
-            chunk = ActionChunk(
-                robot='airbot',
-                action_space='joint_delta',
-                names=AIRBOT.action_names('joint_delta'),
-                data=rows,
-                step_duration_s=0.1,
-                stamp=time - 0.045,
-                sequence=tick // 12 + 1,
-            )
+            chunk = increments(rows, 0.1, time - 0.045, tick // 12 + 1)
             assert controller.on_chunk(chunk, time) is None
         commands.append(controller.step(time).positions)
     return np.array(commands)[:, 4]
@@ -84,15 +88,7 @@ def test_chunks_that_arrive_late_follow_the_one_before_them():
             rows = np.zeros((4, 7))
             rows[:, 6] = 1.0
             rows[0, 4] = -0.02 if number == 4 else 0.0
-            chunk = ActionChunk(
-                robot='airbot',
-                action_space='joint_delta',
-                names=AIRBOT.action_names('joint_delta'),
-                data=rows,
-                step_duration_s=0.2,
-                stamp=time - 9 / RATE,
-                sequence=number,
-            )
+            chunk = increments(rows, 0.2, time - 9 / RATE, number)
             assert controller.on_chunk(chunk, time) is None
         commands.append(controller.step(time).positions)
     path = np.array(commands)[:, 4] - AIRBOT.home[4]

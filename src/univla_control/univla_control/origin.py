@@ -55,7 +55,9 @@ class Origin:
         measured = self.measured.at(chunk.stamp)
         if measured is None:
             return None if action_space(chunk.action_space).relative else newest
-        asked = None if before is None else before.joints_at(chunk.stamp, measured)
+        asked = None
+        if before is not None and action_space(chunk.action_space).relative:
+            asked = before.joints_at(chunk.stamp, measured)  # an inverse kinematics
         if asked is None:
             asked = self.asked.at(chunk.stamp)
         if asked is None:

@@ -132,8 +132,8 @@ class ArmExpert(Expert):
     def chunk(self, horizon: int = 4) -> tuple[np.ndarray, str]:
         """The plan as poses: rows (horizon, 7) of `eef_pose`.
 
-        Increments told to a controller add up with what it still makes up for, and an arm of slow
-        joints, planned for anew every 0.2 s, sways. Poses stay where they are.
+        Increments add up with what the arm still makes up for; poses stay where they are, and
+        demonstrations become steadier.
         """
         rows = self.plan(horizon).copy()
         place, rotation = self._start[0], self.told_rotation()

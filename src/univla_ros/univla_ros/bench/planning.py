@@ -20,8 +20,6 @@ from rich.progress import track
 from rich.table import Table
 from univla_core.embodiment import Embodiment
 from univla_core.embodiment import load_embodiment
-from univla_core.parameters import read_yaml
-from univla_core.paths import config_directory
 from univla_core.robot_state import RobotState
 from univla_core.robot_state import proprioception
 from univla_models.ordinary_generation import ordinary_ways
@@ -29,6 +27,7 @@ from univla_models.policy import load_policy
 
 from univla_ros.checkpoints import ensure_checkpoint
 from univla_ros.checkpoints import own_checkpoint
+from univla_ros.policy_parameters import policy_parameters
 from univla_ros.robot_decoders import decoder_path
 from univla_ros.robot_decoders import load_decoder
 
@@ -71,7 +70,7 @@ def run_planning(options: PlanningOptions) -> int:
     )
     ways = _ways(policy, options.policy, embodiment, checkpoint)
     times, codes = measure(ways, options.repeats, getattr(policy, 'device', None))
-    rows = planning_rows(times, codes, _budget_s(options.policy))
+    rows = planning_rows(times, codes, policy_parameters(options.policy)['latency_budget_s'])
     console = Console()
     where = _device(getattr(policy, 'device', None))
     _show(console, rows, f'{options.policy}, {checkpoint}, {where}, {options.threads} threads')
@@ -153,11 +152,6 @@ def _ways(policy: Any, name: str, embodiment: Embodiment, checkpoint: str) -> di
 
     ways: dict[str, Way] = {'plan': plan, 'decode': lambda: decoder.decode(latent, body)}
     return {**ways, **(ordinary_ways(policy, picture, INSTRUCTION) if name == 'univla' else {})}
-
-
-def _budget_s(policy: str) -> float:
-    values = read_yaml(config_directory() / 'policies' / f'{policy}.yaml')
-    return float(values['/**']['ros__parameters']['latency_budget_s'])
 
 
 def _wait_for(device: torch.device | None) -> None:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from univla_core.embodiment import load_embodiment
-from univla_core.parameters import read_yaml
-from univla_core.paths import config_directory
 from univla_sim.shifts import shifted
 from univla_sim.tasks import instruction_for
 from univla_sim.variation import Variation
@@ -19,6 +17,7 @@ from univla_sim.world import World
 from univla_ros.evaluation.cases import Case
 from univla_ros.evaluation.cases import colors_of
 from univla_ros.evaluation.checkpoints import CLONED
+from univla_ros.policy_parameters import policy_parameters
 from univla_ros.rollout import Brain
 from univla_ros.rollout import CheckpointBrain
 from univla_ros.rollout import ExpertBrain
@@ -90,7 +89,7 @@ def _episode(case: Case, seed: int, keep_still: bool) -> EpisodeRecord:
         seed=seed,
         variation=variation,
         latency_s=case.latency_s,
-        plan_rate_hz=_plan_rate_hz(case),
+        plan_rate_hz=_plan_rate_hz(case.policy),
         world=world,
         goal=goal,
     )
@@ -125,7 +124,7 @@ def _brain(case: Case, world: World, seed: int) -> Brain:
         return RandomBrain(world.embodiment, rng)
     if case.policy == 'expert':
         return ExpertBrain(world, rng)
-    policy = 'univla' if case.policy == CLONED else case.policy
+    policy = _deployed(case.policy)
     return _checkpoint_brain(case.checkpoint, case.robot, case.decoder, case.device, policy)
 
 
@@ -141,9 +140,14 @@ def _checkpoint_brain(
     return CheckpointBrain(checkpoint, robot, decoder, device=device, policy=policy)
 
 
-def _plan_rate_hz(case: Case) -> float:
+@functools.lru_cache
+def _plan_rate_hz(policy: str) -> float:
     """How often the deployed node plans with this policy, at most [Hz]."""
-    path = config_directory() / 'policies' / f'{case.policy}.yaml'
-    if not path.is_file():
+    if policy in ('random', 'expert'):
         return PLAN_RATE_HZ
-    return float(read_yaml(path)['/**']['ros__parameters']['plan_rate_hz'])
+    return float(policy_parameters(_deployed(policy))['plan_rate_hz'])
+
+
+def _deployed(policy: str) -> str:
+    """The policy as the node knows it: a cloned one is UniVLA's."""
+    return 'univla' if policy == CLONED else policy
