@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from univla_ros.qos import SENSOR
+from univla_ros.stale_memory import sweep_shared_memory
 from univla_ros.suite_node import SuiteNode
 
 from univla_msgs.msg import Heartbeat
@@ -131,11 +135,37 @@ class Rig:
         return [word for a, b in sorted(pairs) for word in ('-r', f'{a}:={b}')]
 
 
+@pytest.fixture(scope='session', autouse=True)
+def shared_memory() -> Iterator[None]:
+    """Tests kill nodes; what these leave behind fills the memory of the machine."""
+    sweep_shared_memory()
+    yield
+    sweep_shared_memory(young_s=0.0)
+
+
+@pytest.fixture(scope='session')
+def domains() -> Iterator[int]:
+    """ROS domains to come, never the same twice in a row; 101 is the last one that may be used.
+
+    What was imported so far is taken out of the garbage collection, which `rig` asks for.
+    """
+    gc.collect()
+    gc.freeze()
+    return itertools.cycle(np.random.default_rng().permutation(np.arange(1, 102)).tolist())
+
+
 @pytest.fixture
-def rig() -> Iterator[Rig]:
-    """A rig on a fresh ROS context."""
+def rig(domains: Iterator[int], monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    """A rig on a fresh ROS context in a domain of its own.
+
+    Nothing that an earlier test left is heard there: its participants live until they are
+    collected, and the ports of a process that was killed may stay locked.
+    """
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(next(domains)))
     rclpy.init()
     built = Rig()
     yield built
     built.close()
     rclpy.try_shutdown()
+    del built
+    gc.collect()

@@ -30,6 +30,7 @@ from univla_ros.graph import build_together
 from univla_ros.launch_arguments import LaunchArgument
 from univla_ros.launch_arguments import launch_arguments
 from univla_ros.launch_arguments import together_arguments
+from univla_ros.stale_memory import sweep_shared_memory
 from univla_ros.with_parent import command_prefix
 
 
@@ -51,6 +52,7 @@ def _launch(
         given = {a.name: LaunchConfiguration(a.name).perform(context) for a in declared}
         warnings = [LogInfo(msg=text) for text in misspelt(context.launch_configurations, given)]
         descriptions = build(given)
+        sweep_shared_memory()  # of nodes that were killed before
         _check_installed(descriptions)
         return [*warnings, *(_node(context, description) for description in descriptions)]
 

@@ -21,6 +21,7 @@ from univla_core.errors import ConfigError
 
 from univla_ros.graph import PATIENCE_S
 from univla_ros.graph import NodeDescription
+from univla_ros.stale_memory import sweep_shared_memory
 from univla_ros.with_parent import command_prefix
 
 
@@ -95,6 +96,7 @@ class Supervisor:
         self.running: list[RunningNode] = []
 
     def __enter__(self) -> Supervisor:
+        sweep_shared_memory()  # of nodes that were killed before
         try:
             folder = Path(self._folder.name)
             # All commands first: nothing starts if one of the nodes cannot be run.
