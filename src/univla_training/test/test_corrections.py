@@ -13,6 +13,8 @@ from univla_training.corrections import run_lengths
 from univla_training.demonstrations import demonstrations
 from univla_training.frame_store import FrameStore
 
+TASKS = ((0, 'pick'), (1, 'pick'), (2, 'reach'))
+
 
 def driven(store: FrameStore, *drove: tuple[tuple[str, int], ...]) -> FrameStore:
     """The store with who drove its first episodes, of 5 frames each."""
@@ -50,6 +52,15 @@ def test_corrections_are_drawn_so_many_times_as_often_as_demonstrations(store):
     assert shown.rows.tolist() == [2, 3, 4, *range(5, 15)] and shown.corrections == 3
     assert shown.shares[0] == pytest.approx(3.0 * shown.shares[-1])
     assert shown.shares.sum() == pytest.approx(1.0)
+
+
+def test_a_task_is_drawn_by_the_square_root_of_its_frames(store):
+    """Two episodes of one task and one of another: shares of sqrt(10) to sqrt(5)."""
+    rows = [dataclasses.replace(store.episodes[number], task=task) for number, task in TASKS]
+    shown = demonstrations(FrameStore(rows, store.arrays), 'widowx', 'eef_delta')
+    long, short = shown.shares[:10].sum(), shown.shares[10:].sum()
+    assert shown.rows.tolist() == list(range(15))
+    assert long / short == pytest.approx(np.sqrt(2.0)) and long + short == pytest.approx(1.0)
 
 
 def test_what_was_corrected_is_imitated_only_if_asked_for(store):

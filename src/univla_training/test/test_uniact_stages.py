@@ -20,6 +20,8 @@ from univla_training.uniact_decoder_training import plan_frames
 from univla_training.uniact_decoder_training import train_uniact_decoder
 from univla_training.uniact_labels import uniact_demonstrations
 from univla_training.uniact_pictures import looks
+from univla_training.uniact_pointing import GRID
+from univla_training.uniact_pointing import places_of_codes
 from univla_training.uniact_pointing import shown_things
 from univla_training.uniact_pretraining import pretrain_uniact
 from univla_training.uniact_prompting import build_uniact_tokenizer
@@ -209,6 +211,18 @@ def test_patches_know_what_they_show():
     assert shown[0, 1].tolist() == [1, 0, 0, 0, 0]
     assert shown[0, 2].tolist() == [0, 0, 0, 2, 0]
     assert int(shown.sum()) == 3
+
+
+def test_universal_actions_first_stand_for_places():
+    """As many cells as codes but for nowhere: neighbours share one only where they must."""
+    cells = torch.eye(GRID**2 + 1)
+    own = places_of_codes(cells, GRID**2 + 1)
+    assert torch.equal(own, cells)
+    most = places_of_codes(cells, GRID**2)
+    assert torch.equal(most.sum(-1), torch.ones(len(cells)))
+    assert (most.sum(0) > 0).all() and most.sum(0).max() == 2
+    few = places_of_codes(cells, 4).argmax(-1)
+    assert few.unique_consecutive().tolist() == [0, 1, 2, 3]
 
 
 def test_training_goes_on_from_another_checkpoint(run, tmp_path):

@@ -30,7 +30,8 @@ class Demonstrations:
         rows: Frames in the store, (m,).
         chunks: Normalised actions, (m, horizon, dim) float32.
         body: Normalised proprioception, (m, p) float32, or None.
-        shares: Probability with which each frame is drawn, (m,): every task alike often.
+        shares: Probability with which each frame is drawn, (m,): a task in proportion to the
+            square root of its frames, so that long ones get more and short ones are not lost.
         statistics: As one entry of `dataset_statistics.json`.
         weights: How much each frame counts within its task, (m,).
         corrections: How many frames begin what a person did to correct a policy.
@@ -196,5 +197,5 @@ def _shares(store: FrameStore, rows: np.ndarray, weights: np.ndarray) -> np.ndar
     shares = np.zeros(len(rows))
     for task in np.unique(tasks):
         mine = tasks == task
-        shares[mine] = weights[mine] / weights[mine].sum()
+        shares[mine] = np.sqrt(mine.sum()) * weights[mine] / weights[mine].sum()
     return shares / shares.sum()

@@ -48,6 +48,8 @@ class UniactPointingHeads(nn.Module):
         self.place = nn.Linear(hidden, 2)
         self.sharpness = nn.Parameter(torch.tensor(10.0))
         self.threshold = nn.Parameter(torch.tensor(4.0))
+        # What a universal action says of the named thing: where it stands.
+        self.meant = nn.Linear(network.universal_actions_codebook.embed.embedding_dim, 2)
 
     def named(self, patches: Tensor, names: Tensor) -> Tensor:
         """Logits of each name fitting each patch, by the angle between the two.
@@ -97,7 +99,9 @@ class UniactPointing(PointingTask):
         see = self._see(self._reads.see(seen), labels)
         name, place = self._patches(tokens, labels, places)
         point, aim, figures = self._told(states, batch, places)
-        loss = 0.5 * see + name + 2.0 * place + 0.3 * point + 2.0 * aim
+        choose, meant = self._chosen(states, batch, places)
+        loss = 0.5 * see + name + 2.0 * place + 0.3 * point + 2.0 * aim + 0.3 * choose + meant
+        figures['choose'] = float(choose.detach())
         figures = {'see': float(see.detach()), 'name': float(name.detach()), **figures}
         if self._share:
             view = self._viewed(half, labels)
@@ -166,6 +170,41 @@ class UniactPointing(PointingTask):
                 'last_right': float(_mean(right[last].float())),
             },
         )
+
+    def _chosen(
+        self, states: Tensor, batch: PointingBatch, places: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of the universal actions, each one first a place, and how far off it is.
+
+        Actions alone hardly teach which of them to choose: all must be used before a head can
+        tell them apart, and they must differ before using another one pays.
+        """
+        book = self._uniact.universal_actions_codebook
+        start = batch.text.start
+        number = torch.arange(len(start))
+        thing = batch.asked[number, start].to(places.device)
+        wanted = places[number.to(places.device), thing]  # (batch, 2)
+        goal, _ = soft_cells(wanted.cpu())
+        logits = book(states[number, start]).float()
+        goal = places_of_codes(goal, logits.shape[-1]).to(logits.device)
+        choose = -(goal * F.log_softmax(logits, dim=-1)).sum(-1).mean()
+        vector = book.soft(logits, 1.0, torch.zeros_like(logits)).vector
+        visible = torch.isfinite(wanted).all(-1)
+        off = (self._reads.meant(vector).float() - wanted.nan_to_num()).abs().sum(-1)
+        return choose, _mean(off[visible])
+
+
+def places_of_codes(goal: Tensor, codes: int) -> Tensor:
+    """Share of every universal action that cells with these shares make, (batch, codes).
+
+    With as many cells as codes each has its own; else neighbours in a row share one.
+
+    Args:
+        goal: Shares of the cells and of nowhere, (batch, GRID² + 1).
+        codes: How many universal actions there are.
+    """
+    cells = torch.arange(goal.shape[-1])
+    return torch.zeros(len(goal), codes).index_add_(1, cells * codes // len(cells), goal)
 
 
 def shown_things(labels: Tensor, grid: int) -> Tensor:
