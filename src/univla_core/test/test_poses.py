@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from univla_core.poses import interpolate_pose
+from univla_core.poses import nearest_rotation
 from univla_core.poses import pose
 from univla_core.poses import pose_from_vector
 from univla_core.poses import quaternion_from_rotation
@@ -105,3 +106,13 @@ def test_interpolation_turns_at_a_constant_rate(start, stop, share):
     assert part == pytest.approx(share * whole, abs=1e-6)
     line = start[:3, 3] + share * (stop[:3, 3] - start[:3, 3])
     assert between[:3, 3] == pytest.approx(line)
+
+
+@given(vectors, st.floats(0.1, 3.0))
+def test_the_nearest_rotation_of_a_scaled_rotation_is_itself(vector, scale):
+    rotation = rotation_from_vector(np.array(vector))
+    np.testing.assert_allclose(nearest_rotation(scale * rotation), rotation, atol=1e-9)
+
+
+def test_the_nearest_rotation_is_no_reflection():
+    assert np.linalg.det(nearest_rotation(np.diag([1.0, 1.0, -0.1]))) == pytest.approx(1.0)

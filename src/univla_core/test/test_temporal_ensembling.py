@@ -41,6 +41,18 @@ def test_beyond_the_overlap_the_newest_plan_stands_alone():
     np.testing.assert_allclose(got, [1.0 / (1.0 + DECAY**3), 1.0, 1.0, 1.0])
 
 
+def test_between_two_rows_an_older_plan_is_interpolated():
+    """Plans that agree about each moment are kept at any rate of planning, too."""
+    ensembler = TemporalEnsembler(4)
+    for number in range(8):
+        np.testing.assert_allclose(ensembler.blend(ramp(0.4 * number), 0.4), ramp(0.4 * number))
+    ensembler.reset()
+    ensembler.blend(ramp(0.0), 1)
+    got = ensembler.blend(np.zeros((4, 1)), 1.5)[:, 0]
+    weight = np.exp(-0.15) / (1.0 + np.exp(-0.15))
+    np.testing.assert_allclose(got, [1.5 * weight, 2.5 * weight, 0.0, 0.0])
+
+
 def test_a_plan_is_forgotten_after_the_window_and_by_reset():
     ensembler = TemporalEnsembler(3)
     ensembler.blend(np.zeros((3, 1)), 1)

@@ -48,6 +48,16 @@ def vector_from_rotation(rotation: np.ndarray) -> np.ndarray:
     return np.array([x, y, z]) * (angle / sine)
 
 
+def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
+    """The rotation (3, 3) nearest to a matrix (3, 3), by the sum of squared differences.
+
+    Of an average of rotation matrices this is the average rotation.
+    """
+    left, _, right = np.linalg.svd(matrix)
+    turn = np.sign(np.linalg.det(left @ right))
+    return left @ np.diag([1.0, 1.0, turn]) @ right
+
+
 def quaternion_from_rotation(rotation: np.ndarray) -> np.ndarray:
     """Unit quaternion (w, x, y, z) with w >= 0 of a rotation matrix (3, 3).
 

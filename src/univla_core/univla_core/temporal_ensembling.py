@@ -34,7 +34,7 @@ class TemporalEnsembler:
         self.window = window
         self.decay = decay
         self.take_last = take_last
-        self._plans: deque[tuple[int, np.ndarray]] = deque()
+        self._plans: deque[tuple[float, np.ndarray]] = deque()
 
     def reset(self) -> None:
         """Forget every plan; call it when the episode or the instruction changes."""
@@ -51,12 +51,13 @@ class TemporalEnsembler:
         """
         return self.blend(chunk, shift=1)[0]
 
-    def blend(self, chunk: np.ndarray, shift: int) -> np.ndarray:
+    def blend(self, chunk: np.ndarray, shift: float) -> np.ndarray:
         """The newest plan averaged with the older ones wherever they overlap.
 
         Args:
             chunk: Newest plan, shape (horizon, action_dim).
-            shift: Control steps since the plan before it, at least 0.
+            shift: Control steps since the plan before it, at least 0; where rows do not meet,
+                older plans are interpolated.
 
         Returns:
             Float64 chunk of shape (min(horizon, window), action_dim).
@@ -66,13 +67,13 @@ class TemporalEnsembler:
                 `take_last` asks for, or changes its action dimension.
         """
         newest = self._trimmed(chunk)
-        aged = ((age + shift, plan) for age, plan in self._plans)
-        self._plans = deque((age, plan) for age, plan in aged if age < self.window)
+        aged = ((round(age + shift, 3), plan) for age, plan in self._plans)
+        self._plans = deque((age, plan) for age, plan in aged if age <= len(plan) - 1)
         self._plans.appendleft((0, newest))
         total = np.zeros_like(newest)
         weights = np.zeros((len(newest), 1))
         for age, plan in self._plans:
-            overlap = plan[age : age + len(newest)]
+            overlap = _shifted(plan, age)[: len(newest)]
             weight = np.exp(-self.decay * age)
             total[: len(overlap)] += weight * overlap
             weights[: len(overlap)] += weight
@@ -93,6 +94,15 @@ class TemporalEnsembler:
                 f'{chunk.shape[1]}; reset between robots'
             )
         return chunk[-self.window :] if self.take_last else chunk[: self.window]
+
+
+def _shifted(plan: np.ndarray, age: float) -> np.ndarray:
+    """What a plan says of the present step and those after, at most `len(plan) - 1` steps old."""
+    whole = int(age)
+    share = age - whole
+    if share == 0.0:
+        return plan[whole:]
+    return (1.0 - share) * plan[whole:-1] + share * plan[whole + 1 :]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

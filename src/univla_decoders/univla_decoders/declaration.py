@@ -47,6 +47,8 @@ class DecoderDeclaration:
         relative: The head predicts increments that add up from the measured joints or pose at the
             observation; the chunk holds where they lead. Needs an absolute arm `action_space`, a
             `robot`, and proprioception that begins with the joints.
+        temporal_ensembling: Average the chunk with those of the plans before, unless a node is
+            told otherwise; see `univla_decoders.ensembled_decoder`.
         rotation: `vector`, or `rpy` when columns 3 to 5 are roll, pitch and yaw.
         drop_first: Leading rows to leave out of the chunk.
         choices: Navigation: what each choice does, rows of `len(names)` robot units.
@@ -73,6 +75,7 @@ class DecoderDeclaration:
     gripper_binary: bool = False
     scale: tuple[float, ...] = ()
     relative: bool = False
+    temporal_ensembling: bool = False
     rotation: str = 'vector'
     drop_first: int = 0
     choices: tuple[tuple[float, ...], ...] = ()

@@ -153,6 +153,10 @@ class RobotDecoder:
             chunk: Normalised, (rows, action_dim).
             proprioception: Robot units; what a `relative` declaration adds up from.
         """
+        return self.rounded(self.unrounded(chunk, proprioception))
+
+    def unrounded(self, chunk: np.ndarray, proprioception: np.ndarray | None = None) -> np.ndarray:
+        """As `to_robot_units`, with the gripper's opening as predicted, not yet firm."""
         declaration = self.declaration
         if declaration.choices:
             return np.array(declaration.choices)[np.argmax(chunk, axis=-1)]
@@ -166,14 +170,21 @@ class RobotDecoder:
             rotations = [rotation_from_rpy(row) for row in actions[..., 3:6]]
             actions[..., 3:6] = [vector_from_rotation(rotation) for rotation in rotations]
         if declaration.gripper != 'none':
-            opened = opening(actions[..., -1], declaration.gripper)
-            actions[..., -1] = (opened > 0.5) if declaration.gripper_binary else opened
+            actions[..., -1] = opening(actions[..., -1], declaration.gripper)
         if declaration.relative:
             self._check_body(proprioception)
             assert proprioception is not None and self._embodiment is not None
             joints = np.asarray(proprioception, dtype=float)[: self._embodiment.axis_count]
             actions = added_up(actions, joints, declaration.action_space, self._embodiment)
         return actions
+
+    def rounded(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of `unrounded` with the gripper open or closed, where it is declared binary."""
+        if self.declaration.gripper == 'none' or not self.declaration.gripper_binary:
+            return rows
+        firm = np.array(rows)
+        firm[..., -1] = firm[..., -1] > 0.5
+        return firm
 
     def check_codebook(self, codebook: str) -> None:
         """Refuse a policy whose codes mean something else.

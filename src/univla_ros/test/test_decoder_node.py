@@ -301,7 +301,7 @@ def test_a_checkpoint_without_this_robot_lists_what_it_has(rig, tmp_path):
 
 def test_ensembled_chunks_average_what_overlaps(rig, latent):
     """The same plan twice, one step apart: the average of a chunk and itself shifted."""
-    node, chunks = decoded(rig, 'mobile_base', latent, temporal_ensembling=True)
+    node, chunks = decoded(rig, 'mobile_base', latent, temporal_ensembling='always')
     step = node._declaration.step_duration_s
     publisher = rig.publisher(LatentActionMsg, '/mobile_base/latent_action', PLAN)
     publisher.publish(latent_action_to_msg(dataclasses.replace(latent, stamp=100.0 + step)))

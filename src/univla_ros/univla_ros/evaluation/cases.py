@@ -19,6 +19,8 @@ from univla_ros.evaluation.checkpoints import checkpoints_for
 POLICIES = ('random', 'expert', 'univla', 'bc', 'uniact', 'unified_vla')
 #: Robots that `all` stands for.
 ROBOTS = ('widowx', 'franka', 'airbot', 'mobile_base')
+#: When to average the chunks of several plans: as the decoder declares, always, or never.
+ENSEMBLING = ('auto', 'always', 'never')
 #: Evaluation draws its scenes from seeds below this, training from seeds far above.
 SEED_END = 100_000
 #: Scenes that belong to one seed of the command.
@@ -39,6 +41,7 @@ class EvalOptions:
     seed: int = 0
     shift: str = 'none'
     wrong_instruction: bool = False
+    ensembling: str = 'auto'
     execute_latency_s: float = 0.08
     workers: int = 0
     device: str = 'cpu'
@@ -58,6 +61,7 @@ class Case:
         checkpoint: Name or folder, empty for a policy without one.
         decoder: Folder of the decoder, empty for a policy without one.
         wrong: Whether another object is named than the scene's own seed says.
+        ensembling: When chunks of several plans are averaged, one of `ENSEMBLING`.
         latency_s: From picture to chunk [s].
         device: Where the policy runs.
     """
@@ -69,6 +73,7 @@ class Case:
     checkpoint: str = ''
     decoder: str = ''
     wrong: bool = False
+    ensembling: str = 'auto'
     latency_s: float = 0.08
     device: str = 'cpu'
 
@@ -82,6 +87,11 @@ def cases_of(options: EvalOptions) -> list[Case]:
     """
     policies = _names(options.policy, POLICIES, 'policy', everything=False)
     shifts = _names(options.shift, ('none', *SHIFTS), 'shift')
+    if options.ensembling not in ENSEMBLING:
+        raise ConfigError(
+            f'--ensembling {options.ensembling!r} is unknown; choose one of '
+            f'{", ".join(ENSEMBLING)}'
+        )
     checkpoints = checkpoints_for(policies, options.checkpoint)
     cases = []
     for robot, task in _pairs(options):
@@ -97,6 +107,7 @@ def cases_of(options: EvalOptions) -> list[Case]:
                         checkpoint=found.name if found else '',
                         decoder=decoder,
                         wrong=options.wrong_instruction,
+                        ensembling=options.ensembling,
                         latency_s=options.execute_latency_s,
                         device=options.device,
                     )

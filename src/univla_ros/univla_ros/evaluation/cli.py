@@ -49,6 +49,13 @@ def evaluate(
             help='Name another object: which of the two does the robot go to?',
         ),
     ] = False,
+    ensembling: Annotated[
+        str,
+        typer.Option(
+            help='Average the chunks of plans that overlap: always, never, or auto, as the '
+            'decoder declares.'
+        ),
+    ] = 'auto',
     execute_latency: Annotated[
         float, typer.Option(help='From picture to arrival of its plan [s].', min=0.0, max=1.0)
     ] = 0.08,
@@ -78,6 +85,7 @@ def evaluate(
         seed=seed,
         shift=shift,
         wrong_instruction=wrong_instruction,
+        ensembling=ensembling,
         execute_latency_s=execute_latency,
         workers=workers,
         device=device,

@@ -125,7 +125,9 @@ def _brain(case: Case, world: World, seed: int) -> Brain:
     if case.policy == 'expert':
         return ExpertBrain(world, rng)
     policy = _deployed(case.policy)
-    return _checkpoint_brain(case.checkpoint, case.robot, case.decoder, case.device, policy)
+    return _checkpoint_brain(
+        case.checkpoint, case.robot, case.decoder, case.device, policy, case.ensembling
+    )
 
 
 @functools.lru_cache(maxsize=2)
@@ -135,9 +137,11 @@ def _world(robot: str) -> World:
 
 @functools.lru_cache(maxsize=2)
 def _checkpoint_brain(
-    checkpoint: str, robot: str, decoder: str, device: str, policy: str
+    checkpoint: str, robot: str, decoder: str, device: str, policy: str, ensembling: str
 ) -> Brain:
-    return CheckpointBrain(checkpoint, robot, decoder, device=device, policy=policy)
+    return CheckpointBrain(
+        checkpoint, robot, decoder, device=device, policy=policy, ensembling=ensembling
+    )
 
 
 @functools.lru_cache

@@ -45,6 +45,7 @@ def row_of(case: Case, records: Sequence[EpisodeRecord]) -> dict[str, Any]:
         'ci_high': high,
         'mean_duration_s': statistics.fmean(r.duration_s for r in good) if good else 0.0,
         'decision_ms': statistics.median(decisions) if decisions else 0.0,
+        'ensembling': case.ensembling,
         'latency_s': case.latency_s,
         'seeds': [records[0].seed, records[-1].seed] if records else [],
         'failed_seeds': [record.seed for record in good if not record.success],

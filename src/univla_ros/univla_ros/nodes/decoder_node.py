@@ -14,7 +14,6 @@ from univla_core.action_chunk import ActionChunk
 from univla_core.action_space import action_space
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import ActionError
-from univla_core.errors import ConfigError
 from univla_core.errors import ObservationError
 from univla_core.errors import UnivlaError
 from univla_core.fault import HEALTHY
@@ -23,7 +22,6 @@ from univla_core.latent_action import LatentAction
 from univla_core.parameters import parameter
 from univla_core.robot_state import nearest_state
 from univla_core.robot_state import proprioception
-from univla_core.temporal_ensembling import TemporalEnsembler
 from univla_core.work_watch import WorkWatch
 
 from univla_msgs.msg import ActionChunk as ActionChunkMsg
@@ -58,7 +56,11 @@ class DecoderConfig:
         '', 'YAML that declares the decoder where none lies beside it (config/decoders/<name>)'
     )
     threads: int = parameter(1, 'CPU threads of torch', low=1, high=64)
-    temporal_ensembling: bool = parameter(False, 'Average the overlapping chunks of past plans')
+    temporal_ensembling: str = parameter(
+        'auto',
+        'Average the overlapping chunks of past plans; auto does as the decoder declares',
+        choices=('auto', 'always', 'never'),
+    )
     heartbeat_priority: int = parameter(
         15,
         'SCHED_FIFO priority asked for the heartbeat alone; 0 stays at normal priority',
@@ -92,7 +94,7 @@ class DecoderNode(SuiteNode):
         super().__init__('decoder_node', **arguments)
         self._states: deque[RobotState] = deque(maxlen=400)
         self._dropped: Counter[str] = Counter()
-        self._last: LatentAction | None = None
+        self._waits = True
         self._fault: Fault | None = None
         self._work = WorkWatch(self.config.latency_budget_s, self.config.hang_timeout_s)
         self._configured = False
@@ -106,6 +108,7 @@ class DecoderNode(SuiteNode):
             UnivlaError: If weights, statistics, action space or axis names do not fit.
         """
         import torch
+        from univla_decoders.ensembled_decoder import EnsembledDecoder
 
         config = self.config
         torch.set_num_threads(config.threads)
@@ -117,12 +120,7 @@ class DecoderNode(SuiteNode):
             path, self._embodiment, config.declaration, allow_untrained=config.allow_untrained
         )
         self._declaration = self._decoder.declaration
-        if config.temporal_ensembling and self._declaration.relative:
-            raise ConfigError(
-                f'{path}: increments from the measured robot cannot be averaged over plans; set '
-                'temporal_ensembling to false'
-            )
-        self._ensembler = TemporalEnsembler(self._declaration.horizon)
+        self._chunks = EnsembledDecoder(self._decoder, config.temporal_ensembling)
         self._publisher = self.create_lifecycle_publisher(ActionChunkMsg, 'action_chunk', PLAN)
         self._heartbeat = Heartbeat(self, 'decoder', self._judge, self.config.heartbeat_priority)
         self.create_subscription(LatentActionMsg, 'latent_action', self._on_latent_action, PLAN)
@@ -132,13 +130,14 @@ class DecoderNode(SuiteNode):
         self.get_logger().info(
             f'{self._declaration.head} head for {self.config.robot}: '
             f'{self._declaration.horizon} x {self._declaration.action_space}'
+            + (', averaged over plans' if self._chunks.averages else '')
         )
         self._configured = True
 
     def activate(self) -> None:
         """Start the heartbeat, without memory of an earlier run."""
-        self._ensembler.reset()
-        self._last, self._fault = None, None
+        self._chunks.reset()
+        self._waits, self._fault = True, None
         self._heartbeat.start()
 
     def deactivate(self) -> None:
@@ -149,7 +148,7 @@ class DecoderNode(SuiteNode):
         """Drop the weights."""
         self._report()
         self._configured = False
-        del self._decoder
+        del self._decoder, self._chunks
 
     def _on_latent_action(self, msg: LatentActionMsg) -> None:
         if not self.is_active:
@@ -180,8 +179,8 @@ class DecoderNode(SuiteNode):
         """Drop a latent action; the robot holds until one is decoded."""
         self._dropped[name] += 1
         self._fault = Fault(name, f'latent action {msg.sequence} was dropped: {error}')
-        self._ensembler.reset()
-        self._last = None
+        self._chunks.reset()
+        self._waits = True
         self.warn(self._fault.reason)
         self._heartbeat.look()
 
@@ -196,20 +195,16 @@ class DecoderNode(SuiteNode):
         fault = self._fault
         if fault is not None:
             return fault
-        return HEALTHY if self._last is not None else Fault('', 'waiting for a latent action')
+        return Fault('', 'waiting for a latent action') if self._waits else HEALTHY
 
     def _decode(self, latent: LatentAction) -> ActionChunk:
-        body = self._proprioception(latent.stamp)
-        data = self._decoder.predict(latent, body)
-        if self.config.temporal_ensembling:
-            data = self._ensembled(latent, data)
-        data = self._decoder.to_robot_units(data, body)
+        data = self._chunks.decode(latent, self._proprioception(latent.stamp))
         if not np.isfinite(data).all():
             raise ActionError(
                 'the decoded chunk is not finite; look at dataset_statistics.json and the '
                 'declaration of the decoder'
             )
-        self._last = latent
+        self._waits = False
         self.chunks += 1
         return ActionChunk(
             robot=self._embodiment.name,
@@ -226,15 +221,6 @@ class DecoderNode(SuiteNode):
             plan_stop=latent.plan_stop,
             decode_stop=self.now(),
         )
-
-    def _ensembled(self, latent: LatentAction, data: np.ndarray) -> np.ndarray:
-        if self._last is None or self._last.instruction != latent.instruction:
-            self._ensembler.reset()
-            shift = 1
-        else:
-            elapsed = latent.stamp - self._last.stamp
-            shift = max(0, round(elapsed / self._declaration.step_duration_s))
-        return self._ensembler.blend(data, shift)
 
     def _proprioception(self, stamp: float) -> np.ndarray | None:
         if self._source is None:

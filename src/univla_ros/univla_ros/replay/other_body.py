@@ -95,11 +95,14 @@ class LatentReplay:
             ConfigError: If the robot has no such posture.
             DriverError: If the driver does not get ready.
         """
+        from univla_decoders.ensembled_decoder import EnsembledDecoder
+
         recording, decoder = self._recording, self._decoder
         for latent in recording.latents:
             decoder.check_latent(latent)
         self._looks: list[tuple[float, np.ndarray, float, np.ndarray]] = []
         self._chunks, self._opening = 0, np.nan
+        self._decoded = EnsembledDecoder(decoder)
         if self._embodiment.kind == 'arm':
             self._world.reset(self._seed, posture=self._posture)
         else:
@@ -139,7 +142,7 @@ class LatentReplay:
             robot=self._embodiment.name,
             action_space=declared.action_space,
             names=tuple(declared.names),
-            data=self._decoder.decode(dataclasses.replace(latent, stamp=stamp), body),
+            data=self._decoded.decode(dataclasses.replace(latent, stamp=stamp), body),
             step_duration_s=declared.step_duration_s,
             stamp=stamp,
             sequence=self._chunks,

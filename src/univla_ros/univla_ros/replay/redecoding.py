@@ -23,6 +23,7 @@ from univla_ros.replay.recording import Recording
 
 if TYPE_CHECKING:
     from univla_decoders.decoder import RobotDecoder
+    from univla_decoders.ensembled_decoder import EnsembledDecoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,10 @@ def redecode(
     ]
     if not plans:
         raise DataError(f'{recording.path}: no measured state is near any of its latent actions')
-    made = np.array([_decoded(decoder, latent, body) for latent, body, _ in plans])
+    from univla_decoders.ensembled_decoder import EnsembledDecoder
+
+    chunks = EnsembledDecoder(decoder)
+    made = np.array([_decoded(chunks, latent, body) for latent, body, _ in plans])
     declared, horizon = decoder.declaration, made.shape[1]
     step = declared.step_duration_s
     stamps = np.array([latent.stamp for latent, _, _ in plans])
@@ -108,9 +112,9 @@ class Form(NamedTuple):
         return f'{self.horizon} x {self.dimensions} {self.space} every {self.step_s:g} s'
 
 
-def _decoded(decoder: RobotDecoder, latent: LatentAction, body: RobotState) -> np.ndarray:
-    felt = proprioception(body) if decoder.declaration.proprioception_dim else None
-    return decoder.decode(latent, felt)
+def _decoded(chunks: EnsembledDecoder, latent: LatentAction, body: RobotState) -> np.ndarray:
+    needed = chunks.decoder.declaration.proprioception_dim
+    return chunks.decode(latent, proprioception(body) if needed else None)
 
 
 def _recorded(

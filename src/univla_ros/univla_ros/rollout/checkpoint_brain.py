@@ -34,13 +34,24 @@ class PolicyBrain:
         policy: Plans latent actions, see `univla_models.policy.Policy`.
         decoder: Turns them into rows, see `univla_decoders.decoder.RobotDecoder`.
         codes: Codes that the policy is made to say; None lets it choose.
+        ensembling: When to average the chunks of several plans, see
+            `univla_decoders.ensembled_decoder.WHEN`.
     """
 
     sees_truth = False
     finished = False
 
-    def __init__(self, policy: Any, decoder: Any, codes: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        policy: Any,
+        decoder: Any,
+        codes: Sequence[int] | None = None,
+        ensembling: str = 'auto',
+    ) -> None:
+        from univla_decoders.ensembled_decoder import EnsembledDecoder
+
         self.policy, self.decoder = policy, decoder
+        self._chunks = EnsembledDecoder(decoder, ensembling)
         self._codes = None if codes is None else np.array(codes, dtype=np.int32)
         self._history: np.ndarray | None = None
         self._sequence = 0
@@ -48,6 +59,7 @@ class PolicyBrain:
     def reset(self, instruction: str) -> None:
         """Begin an episode: earlier plans are forgotten, as the planner forgets for a new task."""
         self.policy.reset()
+        self._chunks.reset()
         self._history, self._sequence = None, 0
 
     def plan(self, observation: Observation, state: RobotState | None) -> Plan:
@@ -68,7 +80,7 @@ class PolicyBrain:
         self._sequence += 1
         latent = dataclasses.replace(latent, stamp=observation.stamp, sequence=self._sequence)
         declared = self.decoder.declaration
-        rows = self.decoder.decode(latent, self._body(state))
+        rows = self._chunks.decode(latent, self._body(state))
         if not np.isfinite(rows).all():
             raise ActionError(f'the decoder of {declared.robot} made a chunk that is not finite')
         return Plan(
@@ -101,6 +113,7 @@ class CheckpointBrain(PolicyBrain):
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         dtype: Precision of the weights.
         threads: CPU threads of torch.
+        ensembling: As of `PolicyBrain`.
         options: Further options of the policy; its `preprocessing` is `auto` by default.
 
     Raises:
@@ -118,6 +131,7 @@ class CheckpointBrain(PolicyBrain):
         device: str = 'cpu',
         dtype: str = 'auto',
         threads: int = 1,
+        ensembling: str = 'auto',
         **options: Any,
     ) -> None:
         import torch
@@ -135,6 +149,7 @@ class CheckpointBrain(PolicyBrain):
             load_policy(policy, folder, device=device, dtype=dtype, **options),
             load_decoder(path, embodiment, allow_untrained=True),
             codes,
+            ensembling,
         )
         self.decoder.check_codebook(self.policy.codebook)
 
