@@ -9,6 +9,7 @@ import pytest
 from univla_control.controller import ChunkController
 from univla_control.health import CHAIN
 from univla_core.embodiment import load_embodiment
+from univla_core.errors import ActionError
 from univla_core.errors import ConfigError
 from univla_core.fault import Fault
 from univla_ros.conversions import action_chunk_from_msg
@@ -209,6 +210,28 @@ def test_a_slow_plan_leaves_pictures_out(worlds):
     Rollout(world.embodiment, 'wave', brain, seed=1, world=world, latency_s=0.3).run(1.15)
     stamps = np.array([stamp for stamp, _, _ in brain.asked]) - BEGIN_S
     assert stamps == pytest.approx([0.0, 0.4, 0.8], abs=1e-6)
+
+
+class Stumbling(Steady):
+    """Every plan after the third is no action."""
+
+    def plan(self, observation, state):
+        if len(self.asked) == 3:
+            raise ActionError('the action tokens are too short')
+        return super().plan(observation, state)
+
+
+def test_a_plan_that_is_no_action_never_moves_the_robot(worlds):
+    """It is counted, the robot holds, as when the decoder's heartbeat tells of a fault."""
+    record, world = Record(), worlds('widowx')
+    brain, words = Stumbling(forward().rows[0].tolist()), 'reach the red cube'
+    rollout = Rollout(world.embodiment, words, brain, seed=3, observer=record, world=world)
+    result = rollout.run(3.0)
+    assert result.plans == 3 and result.refused > 5
+    assert result.faults['decoder_error'] > 60 and len(record.all('chunk')) == 3
+    places = np.array([c.positions for c in record.all('command')])
+    assert np.ptp(places[:40], axis=0).max() > 0.01
+    np.testing.assert_allclose(places[-40:], np.tile(places[-1], (40, 1)), atol=1e-6)
 
 
 def test_the_chain_takes_as_long_as_it_is_told(worlds):

@@ -225,18 +225,27 @@ def test_universal_actions_first_stand_for_places():
     assert few.unique_consecutive().tolist() == [0, 1, 2, 3]
 
 
-def test_training_goes_on_from_another_checkpoint(run, tmp_path):
-    """A base brings its own sizes, tokenizer and weights; nothing is pretrained."""
+def test_training_goes_on_from_another_checkpoint(run, policy, tmp_path):
+    """A base brings its own sizes, tokenizer and weights; nothing is pretrained.
+
+    Without `extractor` the choice of universal actions stays, and what acts on them learns.
+    """
     values = copy.deepcopy(RECIPE)
     values['uniact']['pretraining'] = {**FAST, 'base': str(uniact_folder(run))}
     values['uniact']['training'] |= {'pointing_share': 0.0, 'head': 'uniact_mlp', 'steps': 1}
+    values['uniact']['training']['extractor'] = False
     values['uniact']['network']['hidden'] = 64  # of fresh networks only
     after = TrainingRun(recipe=recipe_from_mapping(values, 'test'), out=tmp_path)
     after.__dict__['store'] = run.store
     pretrain_uniact(after)
     folder = train_uniact(after)
-    policy = load_policy('uniact', folder, device='cpu')
+    before, policy = policy.network.state_dict(), load_policy('uniact', folder, device='cpu')
     assert policy.network.ua_extractor.config.hidden_dim == 16
+    for name, value in policy.network.state_dict().items():
+        if name == 'vision_backbone.conv1.weight':
+            assert not torch.equal(value, before[name])
+        elif not name.startswith('vision_backbone.'):
+            assert torch.equal(value, before[name]), name
     decoder = RobotDecoder.load(folder / 'decoders' / 'airbot')
     assert decoder.declaration.action_space == 'eef_delta'
     assert decoder.decode(policy.plan(run.store.pictures[0], 'go')).shape == (4, 7)

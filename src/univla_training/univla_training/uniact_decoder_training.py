@@ -257,7 +257,8 @@ def _shown(
     run: TrainingRun, robot: str, space: str, kind: str, share: float, seed: int
 ) -> tuple[Demonstrations, Demonstrations]:
     """What to learn from, and held-out episodes in the same units."""
-    train, held = run.split
+    tasks = run.recipe.uniact.decoder.tasks
+    train, held = (part.only((), tasks) for part in run.split)
     shown = uniact_demonstrations(train, robot, space, kind, share=share, seed=seed)
     if not held.only([robot]).episodes:  # too few to hold any out: the curve shows known ones
         held = train

@@ -82,6 +82,7 @@ class UniactTrainingSettings(TrainerSettings):
     initial_temperature: float = parameter(2.0, 'Temperature of the first selection', low=1e-3)
     final_temperature: float = parameter(0.5, 'Temperature after `anneal`', low=1e-3)
     anneal: int = parameter(1_000_000, 'Selections until the final temperature', low=1)
+    extractor: bool = parameter(True, 'Whether extractor and codebook go on learning')
     backbone: bool = parameter(True, 'Whether the backbone goes on learning')
     body_noise: float = parameter(
         0.02, 'Spread of noise on proprioception, in normalised units', low=0.0
@@ -99,6 +100,7 @@ class UniactTrainingSettings(TrainerSettings):
 class UniactDecoderSettings(TrainerSettings):
     """Fast adaptation: a new head on a frozen network, whose codes are chosen firmly."""
 
+    tasks: list[str] = parameter([], 'Tasks to learn from; empty takes those of the data')
     head: str = parameter('uniact_act', 'Kind of head', choices=HEAD_KINDS)
     share: float = parameter(1.0, 'Share of the action labels to use', low=0.0, high=1.0)
     body_noise: float = parameter(

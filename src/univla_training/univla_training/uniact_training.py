@@ -68,6 +68,9 @@ def train_uniact(run: TrainingRun) -> Path:
     annealing = Annealing(
         TemperatureSchedule(section.anneal, section.initial_temperature, section.final_temperature)
     )
+    if not section.extractor:
+        network.ua_extractor.requires_grad_(False)
+        network.universal_actions_codebook.requires_grad_(False)
     if not section.backbone:
         network.vision_backbone.requires_grad_(False)
     prompts = uniact_prompts(run, network)

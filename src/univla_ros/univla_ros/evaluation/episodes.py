@@ -40,6 +40,8 @@ class EpisodeRecord:
         original: With a wrong instruction, whether the scene's own object was.
         duration_s: Simulated time [s].
         decision_s: Wall time of each plan [s].
+        plans: How many plans became chunks.
+        refused: How many were no action.
         text: The referee's words.
         error: What went wrong with the evaluation itself; empty if nothing did.
         still: The last picture of a failure, half size, None if it was not kept.
@@ -51,6 +53,8 @@ class EpisodeRecord:
     original: bool | None = None
     duration_s: float = 0.0
     decision_s: tuple[float, ...] = ()
+    plans: int = 0
+    refused: int = 0
     text: str = ''
     error: str = ''
     still: np.ndarray | None = None
@@ -106,6 +110,8 @@ def _episode(case: Case, seed: int, keep_still: bool) -> EpisodeRecord:
         original=original,
         duration_s=result.duration_s,
         decision_s=result.decision_s,
+        plans=result.plans,
+        refused=result.refused,
         text=result.outcome.text,
         still=still,
     )

@@ -46,6 +46,7 @@ def row_of(case: Case, records: Sequence[EpisodeRecord]) -> dict[str, Any]:
         'mean_duration_s': statistics.fmean(r.duration_s for r in good) if good else 0.0,
         'decision_ms': statistics.median(decisions) if decisions else 0.0,
         'ensembling': case.ensembling,
+        'refused_share': _share([r.refused for r in good], [r.plans + r.refused for r in good]),
         'latency_s': case.latency_s,
         'seeds': [records[0].seed, records[-1].seed] if records else [],
         'failed_seeds': [record.seed for record in good if not record.success],
@@ -62,6 +63,10 @@ def row_of(case: Case, records: Sequence[EpisodeRecord]) -> dict[str, Any]:
     if errors:
         row['problems'] = errors[:_MOST_ERRORS]
     return row
+
+
+def _share(parts: Sequence[int], wholes: Sequence[int]) -> float:
+    return sum(parts) / sum(wholes) if sum(wholes) else 0.0
 
 
 def document_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

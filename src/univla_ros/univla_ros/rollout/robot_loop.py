@@ -57,6 +57,7 @@ class RobotLoop:
         faults: Ticks with each fault of the controller.
         held_back: Ticks in which each bound held the command back.
         bus: What the drivers speak on.
+        decoder_says: What the decoder's heartbeat tells.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class RobotLoop:
         )
         self.controller = ChunkController(embodiment, config, _collision(embodiment, world))
         self.states: deque[RobotState] = deque(maxlen=400)
+        self.decoder_says = HEALTHY
         self.commands = 0
         self.faults: Counter[str] = Counter()
         self.held_back: Counter[str] = Counter()
@@ -114,7 +116,8 @@ class RobotLoop:
     def _tick(self) -> None:
         now, controller = self._time.now, self.controller
         for node in CHAIN:
-            controller.watch.heartbeats.hear(node, now, HEALTHY)
+            said = self.decoder_says if node == 'decoder' else HEALTHY
+            controller.watch.heartbeats.hear(node, now, said)
         command = controller.step(now)
         if command is not None:
             self._send(command)

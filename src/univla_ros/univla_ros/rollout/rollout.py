@@ -16,6 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from univla_core.action_chunk import ActionChunk
 from univla_core.embodiment import Embodiment
+from univla_core.errors import ActionError
+from univla_core.fault import HEALTHY
+from univla_core.fault import Fault
 from univla_core.observation import Observation
 from univla_core.robot_state import MAX_STATE_AGE_S
 from univla_core.robot_state import nearest_state
@@ -60,7 +63,9 @@ class RolloutResult:
         duration_s: Simulated time that passed [s].
         success_time_s: When the task was done, None if it was not.
         finished: Whether the brain said that nothing is left to do.
-        plans: How many chunks reached the controller.
+        plans: How many chunks were made of plans.
+        refused: How many plans were no action and never became motion; the robot held meanwhile,
+            as when `decoder_node` refuses them.
         commands: How many commands were sent to the driver.
         faults: Ticks of the controller with each fault.
         held_back: Ticks in which each bound held the command back.
@@ -74,6 +79,7 @@ class RolloutResult:
     success_time_s: float | None
     finished: bool
     plans: int
+    refused: int
     commands: int
     faults: Mapping[str, int]
     held_back: Mapping[str, int]
@@ -177,7 +183,7 @@ class Rollout:
         self._earliest = self._time.nanoseconds
         self._busy = self._done = False
         self._success_time_s: float | None = None
-        self._sequence = 0
+        self._sequence = self._refused = 0
         self._decisions: list[float] = []
 
     @property
@@ -209,10 +215,17 @@ class Rollout:
                 lambda: self._hand_over(self._planned(observation)),
             )
 
-    def _planned(self, observation: Observation) -> ActionChunk:
+    def _planned(self, observation: Observation) -> ActionChunk | None:
+        """The chunk, or None if the plan was refused."""
         state = nearest_state(self._loop.states, observation.stamp, MAX_STATE_AGE_S)
         begin = wall_time.perf_counter()
-        plan = self._brain.plan(observation, state)
+        try:
+            plan = self._brain.plan(observation, state)
+        except ActionError as error:
+            self._refused += 1
+            self._loop.decoder_says = Fault('decoder_error', str(error))
+            return None
+        self._loop.decoder_says = HEALTHY
         self._decisions.append(wall_time.perf_counter() - begin)
         if self._observer is not None:
             self._observer.on_plan(observation.stamp, plan)
@@ -234,8 +247,10 @@ class Rollout:
             decode_stop=observation.stamp + self._latency_s,
         )
 
-    def _hand_over(self, chunk: ActionChunk) -> None:
+    def _hand_over(self, chunk: ActionChunk | None) -> None:
         self._busy = False
+        if chunk is None:
+            return
         if self._observer is not None:
             self._observer.on_chunk(chunk)
         self._loop.on_chunk(chunk)
@@ -260,6 +275,7 @@ class Rollout:
             success_time_s=self._success_time_s,
             finished=self._brain.finished,
             plans=self._sequence,
+            refused=self._refused,
             commands=loop.commands,
             faults=dict(loop.faults),
             held_back=dict(loop.held_back),
