@@ -19,13 +19,16 @@ from univla_training.run import TrainingRun
 from univla_training.uniact_decoder_training import plan_frames
 from univla_training.uniact_decoder_training import train_uniact_decoder
 from univla_training.uniact_labels import uniact_demonstrations
+from univla_training.uniact_networks import fresh_uniact
 from univla_training.uniact_pictures import looks
 from univla_training.uniact_pointing import GRID
+from univla_training.uniact_pointing import cells_of_codes
 from univla_training.uniact_pointing import places_of_codes
 from univla_training.uniact_pointing import shown_things
 from univla_training.uniact_pretraining import pretrain_uniact
 from univla_training.uniact_prompting import build_uniact_tokenizer
 from univla_training.uniact_prompting import own_uniact_prompts
+from univla_training.uniact_settings import UniactSizes
 from univla_training.uniact_task import Annealing
 from univla_training.uniact_training import train_uniact
 from univla_training.uniact_training import uniact_folder
@@ -216,13 +219,19 @@ def test_patches_know_what_they_show():
 def test_universal_actions_first_stand_for_places():
     """As many cells as codes but for nowhere: neighbours share one only where they must."""
     cells = torch.eye(GRID**2 + 1)
-    own = places_of_codes(cells, GRID**2 + 1)
-    assert torch.equal(own, cells)
-    most = places_of_codes(cells, GRID**2)
-    assert torch.equal(most.sum(-1), torch.ones(len(cells)))
-    assert (most.sum(0) > 0).all() and most.sum(0).max() == 2
+    own = places_of_codes(cells, GRID**2)
+    assert torch.equal(own[:-1], cells[:-1, :-1]) and torch.equal(own[-1], own[-2])
     few = places_of_codes(cells, 4).argmax(-1)
     assert few.unique_consecutive().tolist() == [0, 1, 2, 3]
+    assert few[cells_of_codes(4)].tolist() == [0, 1, 2, 3]
+
+
+def test_universal_actions_of_neighbouring_places_begin_alike():
+    """So that a head which knows one of them has an idea of those beside it."""
+    network = fresh_uniact(UniactSizes(num_codes=GRID**2, code_dim=64), 84)
+    rows = network.universal_actions_codebook.embed.weight.detach()
+    near, below, far = (float((rows[20] - rows[k]).norm()) for k in (21, 20 + GRID, 200))
+    assert 0.0 < near < 0.6 * far and 0.0 < below < 0.6 * far
 
 
 def test_training_goes_on_from_another_checkpoint(run, policy, tmp_path):

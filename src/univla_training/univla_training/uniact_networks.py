@@ -18,6 +18,8 @@ from univla_models.uniact_resnet import TOKENS_PER_VIEW
 
 from univla_training.networks import EMBEDDING_SPREAD
 from univla_training.networks import sine_positions
+from univla_training.pointing_losses import GRID
+from univla_training.uniact_pointing import cells_of_codes
 from univla_training.uniact_prompting import build_uniact_tokenizer
 from univla_training.uniact_settings import UniactSizes
 
@@ -66,6 +68,9 @@ def fresh_uniact(sizes: UniactSizes, side: int) -> UniactNetwork:
     with torch.no_grad():
         table = EMBEDDING_SPREAD * sine_positions(config.grid, sizes.vision_dim)
         tower.embeddings.position_embedding.weight.copy_(table)
+        # Pretraining makes them places of the picture; those of neighbouring places begin alike.
+        places = sine_positions(GRID, sizes.code_dim)[cells_of_codes(sizes.num_codes)]
+        network.universal_actions_codebook.embed.weight.copy_(places)
     return network
 
 

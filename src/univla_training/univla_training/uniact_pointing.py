@@ -197,14 +197,21 @@ class UniactPointing(PointingTask):
 def places_of_codes(goal: Tensor, codes: int) -> Tensor:
     """Share of every universal action that cells with these shares make, (batch, codes).
 
-    With as many cells as codes each has its own; else neighbours in a row share one.
+    With as many cells as codes each has its own; else neighbours in a row share one. Nowhere
+    counts as the last cell.
 
     Args:
         goal: Shares of the cells and of nowhere, (batch, GRID² + 1).
         codes: How many universal actions there are.
     """
-    cells = torch.arange(goal.shape[-1])
-    return torch.zeros(len(goal), codes).index_add_(1, cells * codes // len(cells), goal)
+    last = goal.shape[-1] - 2
+    cells = torch.arange(last + 2).clamp(max=last)
+    return torch.zeros(len(goal), codes).index_add_(1, cells * codes // (last + 1), goal)
+
+
+def cells_of_codes(codes: int) -> Tensor:
+    """The first cell that each universal action stands for, (codes,)."""
+    return torch.arange(codes) * GRID**2 // codes
 
 
 def shown_things(labels: Tensor, grid: int) -> Tensor:
