@@ -135,9 +135,15 @@ def test_joints_are_averaged_as_angles():
 
 
 @pytest.mark.parametrize(
-    'forget', (lambda c: c.reset(), lambda c: c.decode(plan(0.1, 'push'), body()))
+    'forget',
+    (
+        lambda chunks: chunks.reset(),
+        lambda chunks: chunks.decode(plan(0.1, 'push'), body()),
+        lambda chunks: chunks.decode(plan(0.3), body()),
+    ),
+    ids=('reset', 'instruction', 'backwards'),
 )
-def test_a_reset_and_another_instruction_forget(forget):
+def test_what_makes_it_forget(forget):
     made = decoder()
     chunks = EnsembledDecoder(made)
     made.said = moves(0.03)

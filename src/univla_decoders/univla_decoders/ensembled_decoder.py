@@ -52,7 +52,10 @@ class EnsembledDecoder:
         self._last = None
 
     def decode(self, latent: LatentAction, proprioception: np.ndarray | None = None) -> np.ndarray:
-        """As `RobotDecoder.decode`, averaged; plans for another instruction are forgotten."""
+        """As `RobotDecoder.decode`, averaged.
+
+        Plans for another instruction are forgotten, and all of them when time goes backwards.
+        """
         if not self.averages:
             return self.decoder.decode(latent, proprioception)
         predicted = self.decoder.predict(latent, proprioception)
@@ -68,10 +71,10 @@ class EnsembledDecoder:
     def _shift(self, latent: LatentAction) -> float:
         """Steps since the plan before."""
         last, self._last = self._last, latent
-        if last is None or last.instruction != latent.instruction:
+        if last is None or last.instruction != latent.instruction or latent.stamp < last.stamp:
             self._ensembler.reset()
             return 1.0
-        return max(0.0, (latent.stamp - last.stamp) / self.decoder.declaration.step_duration_s)
+        return (latent.stamp - last.stamp) / self.decoder.declaration.step_duration_s
 
 
 def _matrices(rows: np.ndarray) -> np.ndarray:
