@@ -10,6 +10,8 @@ from univla_core.errors import ConfigError
 from univla_core.errors import ShapeError
 
 DECAY = 0.1
+#: When to average plans: as the decoder declares, whatever it declares, or not at all.
+WHEN = ('auto', 'always', 'never')
 
 
 class TemporalEnsembler:

@@ -8,12 +8,11 @@ from univla_core.latent_action import LatentAction
 from univla_core.poses import nearest_rotation
 from univla_core.poses import rotation_from_vector
 from univla_core.poses import vector_from_rotation
+from univla_core.temporal_ensembling import WHEN
 from univla_core.temporal_ensembling import TemporalEnsembler
 
 from univla_decoders.decoder import RobotDecoder
 
-#: When to average: as the decoder declares, whatever it declares, or not at all.
-WHEN = ('auto', 'always', 'never')
 _TURN, _MATRIX = slice(3, 6), slice(3, 12)
 
 
@@ -26,7 +25,7 @@ class EnsembledDecoder:
 
     Args:
         decoder: Decodes single plans.
-        when: One of `WHEN`.
+        when: One of `univla_core.temporal_ensembling.WHEN`.
 
     Attributes:
         decoder: As given.

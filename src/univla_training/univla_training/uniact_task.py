@@ -151,8 +151,7 @@ class UniactTask:
         device = book.embed.weight.device
         seen = to_device(batch.seen, device)
         ids, keep = batch.text.ids.to(device), batch.text.keep.to(device)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and book.embed.weight.requires_grad):
-            logits = self.network.logits(seen.pixels, ids, keep).float()
+        logits = self.network.logits(seen.pixels, ids, keep).float()
         temperature = self.annealing.temperature
         if self.network.training:
             temperature = self.annealing.step()

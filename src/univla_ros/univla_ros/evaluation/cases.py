@@ -8,6 +8,7 @@ from pathlib import Path
 
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import ConfigError
+from univla_core.temporal_ensembling import WHEN
 from univla_sim.scene import COLORS
 from univla_sim.shifts import SHIFTS
 from univla_sim.tasks import TASKS
@@ -19,8 +20,6 @@ from univla_ros.evaluation.checkpoints import checkpoints_for
 POLICIES = ('random', 'expert', 'univla', 'bc', 'uniact', 'unified_vla')
 #: Robots that `all` stands for.
 ROBOTS = ('widowx', 'franka', 'airbot', 'mobile_base')
-#: When to average the chunks of several plans: as the decoder declares, always, or never.
-ENSEMBLING = ('auto', 'always', 'never')
 #: Evaluation draws its scenes from seeds below this, training from seeds far above.
 SEED_END = 100_000
 #: Scenes that belong to one seed of the command.
@@ -61,7 +60,8 @@ class Case:
         checkpoint: Name or folder, empty for a policy without one.
         decoder: Folder of the decoder, empty for a policy without one.
         wrong: Whether another object is named than the scene's own seed says.
-        ensembling: When chunks of several plans are averaged, one of `ENSEMBLING`.
+        ensembling: When chunks of several plans are averaged, one of
+            `univla_core.temporal_ensembling.WHEN`.
         latency_s: From picture to chunk [s].
         device: Where the policy runs.
     """
@@ -87,10 +87,9 @@ def cases_of(options: EvalOptions) -> list[Case]:
     """
     policies = _names(options.policy, POLICIES, 'policy', everything=False)
     shifts = _names(options.shift, ('none', *SHIFTS), 'shift')
-    if options.ensembling not in ENSEMBLING:
+    if options.ensembling not in WHEN:
         raise ConfigError(
-            f'--ensembling {options.ensembling!r} is unknown; choose one of '
-            f'{", ".join(ENSEMBLING)}'
+            f'--ensembling {options.ensembling!r} is unknown; choose one of {", ".join(WHEN)}'
         )
     checkpoints = checkpoints_for(policies, options.checkpoint)
     cases = []

@@ -22,6 +22,7 @@ from univla_core.latent_action import LatentAction
 from univla_core.parameters import parameter
 from univla_core.robot_state import nearest_state
 from univla_core.robot_state import proprioception
+from univla_core.temporal_ensembling import WHEN
 from univla_core.work_watch import WorkWatch
 
 from univla_msgs.msg import ActionChunk as ActionChunkMsg
@@ -59,7 +60,7 @@ class DecoderConfig:
     temporal_ensembling: str = parameter(
         'auto',
         'Average the overlapping chunks of past plans; auto does as the decoder declares',
-        choices=('auto', 'always', 'never'),
+        choices=WHEN,
     )
     heartbeat_priority: int = parameter(
         15,

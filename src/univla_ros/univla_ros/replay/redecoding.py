@@ -64,6 +64,8 @@ def redecode(
         DataError: If there is none such.
         ActionError: If the decoder is of another vocabulary than the latent actions.
     """
+    from univla_decoders.ensembled_decoder import EnsembledDecoder
+
     plans = [
         (latent, body, chunk)
         for latent, body, chunk in zip(
@@ -73,8 +75,6 @@ def redecode(
     ]
     if not plans:
         raise DataError(f'{recording.path}: no measured state is near any of its latent actions')
-    from univla_decoders.ensembled_decoder import EnsembledDecoder
-
     chunks = EnsembledDecoder(decoder)
     made = np.array([_decoded(chunks, latent, body) for latent, body, _ in plans])
     declared, horizon = decoder.declaration, made.shape[1]

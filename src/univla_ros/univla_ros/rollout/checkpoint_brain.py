@@ -35,7 +35,7 @@ class PolicyBrain:
         decoder: Turns them into rows, see `univla_decoders.decoder.RobotDecoder`.
         codes: Codes that the policy is made to say; None lets it choose.
         ensembling: When to average the chunks of several plans, see
-            `univla_decoders.ensembled_decoder.WHEN`.
+            `univla_core.temporal_ensembling.WHEN`.
     """
 
     sees_truth = False
@@ -67,8 +67,16 @@ class PolicyBrain:
 
         Raises:
             ObservationError: If the decoder needs the robot's state and none is near enough.
-            ActionError: If the plan or the chunk is not finite.
+            ActionError: If the plan or the chunk is no action; earlier chunks are forgotten, as
+                `decoder_node` forgets them.
         """
+        try:
+            return self._planned(observation, state)
+        except ActionError:
+            self._chunks.reset()
+            raise
+
+    def _planned(self, observation: Observation, state: RobotState | None) -> Plan:
         latent = self.policy.plan(
             observation.images,
             observation.instruction,
