@@ -1,6 +1,7 @@
 """The `unified_vla` policy from a tiny checkpoint in the released layout."""
 
 import base64
+import dataclasses
 import json
 import shutil
 
@@ -25,6 +26,7 @@ from univla_models.fast_coefficients import bytes_of_signs
 from univla_models.fast_tokenizer import FastTokenizer
 from univla_models.kept_vocabulary import kept_ids
 from univla_models.policy import load_policy
+from univla_models.unified_vla import UnifiedVlaPolicy
 from univla_models.unified_vla_recipe import RECIPES
 
 from univla_models import unified_vla_tokens as tokens
@@ -144,6 +146,16 @@ def test_only_ids_of_the_tokenizer_and_the_end_may_be_said(policy):
     allowed = policy.allowed.tolist()
     assert len(allowed) == policy.fast.num_ids + 1
     assert sorted(tokens.heard_action(allowed[:-1], policy.fast.num_ids)) == list(range(128))
+
+
+def test_even_an_untrained_model_says_a_whole_chunk_where_only_those_are_allowed(loaded, picture):
+    recipe = dataclasses.replace(loaded.recipe, whole_chunks=True, max_new_tokens=50)
+    parts = (loaded.language, loaded.vision, loaded.writer.text, loaded.fast, recipe)
+    plan = UnifiedVlaPolicy(*parts).plan(picture, 'reach the red cube')
+    assert loaded.fast.decode_plan(plan.codes, HORIZON, ACTION_DIM).shape == (HORIZON, ACTION_DIM)
+    assert (plan.probabilities > 0.0).all()
+    with pytest.raises(ConfigError, match='choose one'):
+        UnifiedVlaPolicy(*parts, official_tokens=True)
 
 
 def test_a_whole_plan_decodes_and_is_remembered(policy, picture, monkeypatch):

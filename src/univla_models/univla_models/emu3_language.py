@@ -5,12 +5,14 @@ It has Llama's architecture and tensor names, so transformers' Llama runs it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -133,6 +135,7 @@ def continue_greedily(
     allowed: Tensor,
     stop: int,
     limit: int,
+    may_follow: Callable[[Sequence[int]], np.ndarray] | None = None,
 ) -> Continuation:
     """Let the model speak, the likeliest allowed id each time, until it says `stop`.
 
@@ -145,19 +148,26 @@ def continue_greedily(
         allowed: Ids that may be said, `stop` among them.
         stop: Ends the sequence.
         limit: Most ids to say.
+        may_follow: Places in `allowed` of what was said → whether each of them may come next,
+            (allowed,). None allows all of them everywhere, as the original does.
     """
     from transformers import DynamicCache
 
     cache, head = DynamicCache(), network.lm_head.weight[allowed]  # (allowed, hidden)
     step = torch.tensor([list(ids)], device=head.device)
     tokens: list[int] = []
+    places: list[int] = []
     shares: list[float] = []
     first: Tensor | None = None
     while len(tokens) < limit:
         hidden = network.model(input_ids=step, past_key_values=cache, use_cache=True)
         logits = (head @ hidden.last_hidden_state[0, -1]).float()
         first = logits if first is None else first
+        follows = None if may_follow is None else may_follow(places)
+        if follows is not None and follows.any():
+            logits = logits.masked_fill(~torch.from_numpy(follows).to(logits.device), -torch.inf)
         best = int(logits.argmax())
+        places.append(best)
         shares.append(float(torch.softmax(logits, dim=-1)[best]))
         tokens.append(int(allowed[best]))
         if tokens[-1] == stop:

@@ -267,24 +267,30 @@ class FastTokenizer:
         missing = [-self.min_token] * (wanted - len(integers))
         return self._chunk(integers + missing, horizon, action_dim)
 
+    def bytes_of(self, number: int) -> bytes:
+        """The bytes that an id stands for.
+
+        Raises:
+            ActionError: If it is none, or stands for no coefficient.
+        """
+        token = self.tokenizer.id_to_token(number) if 0 <= number < self.num_ids else None
+        if token is None:
+            raise ActionError(
+                f'action token {number} is malformed: ids go from 0 to {self.num_ids - 1}'
+            )
+        try:
+            return bytes(bytes_of_signs()[sign] for sign in token)
+        except KeyError as error:
+            raise ActionError(
+                f'action token {number} is malformed: it stands for no coefficient'
+            ) from error
+
     def _ids(self, integers: np.ndarray) -> list[int]:
         return self.tokenizer.encode(''.join(map(chr, integers))).ids
 
     def _characters(self, ids: Sequence[int]) -> str:
         """The text of ids, or an error where the library would put a replacement sign."""
-        spelled = bytearray()
-        for number in ids:
-            token = self.tokenizer.id_to_token(number) if 0 <= number < self.num_ids else None
-            if token is None:
-                raise ActionError(
-                    f'action token {number} is malformed: ids go from 0 to {self.num_ids - 1}'
-                )
-            try:
-                spelled += bytes(bytes_of_signs()[sign] for sign in token)
-            except KeyError as error:
-                raise ActionError(
-                    f'action token {number} is malformed: it stands for no coefficient'
-                ) from error
+        spelled = b''.join(self.bytes_of(number) for number in ids)
         try:
             return spelled.decode('utf-8')
         except UnicodeDecodeError as error:

@@ -7,6 +7,7 @@ detokeniser is the robot's decoder, see `FastTokenizer.decode_plan`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,6 +30,7 @@ from univla_models.emu3_language import Continuation
 from univla_models.emu3_language import continue_greedily
 from univla_models.emu3_language import load_language
 from univla_models.emu3_vision import Emu3Vision
+from univla_models.fast_grammar import ChunkGrammar
 from univla_models.fast_tokenizer import FastTokenizer
 from univla_models.unified_vla_recipe import Recipe
 from univla_models.unified_vla_recipe import find_recipe
@@ -53,7 +55,11 @@ class UnifiedVlaPolicy:
         recipe: Views, chunk and sequence it was trained on.
         trained: False for weights that were only initialised.
         official_tokens: Also allow the one id below the FAST ids, as the original does; for
-            comparisons only.
+            comparisons only, and not with `whole_chunks`.
+
+    Raises:
+        CheckpointError: If the FAST tokenizer cannot say every chunk of the recipe.
+        ConfigError: If both are asked for.
     """
 
     name = 'unified_vla'
@@ -74,15 +80,21 @@ class UnifiedVlaPolicy:
                 f'the FAST tokenizer cannot say chunks of {recipe.horizon} steps: a constant -1 '
                 f'lies below its min_token {fast.min_token}; use the one made for this checkpoint'
             )
+        if official_tokens and recipe.whole_chunks:
+            raise ConfigError('official_tokens allows what whole_chunks forbids; choose one')
         self.language, self.vision, self.fast = language, vision, fast
         self.recipe, self.trained = recipe, trained
         self.writer = SequenceWriter(text)
         self.processor = Emu3ImageProcessor()
         self.codebook = fast.codebook
         lowest = LAST_ACTION - fast.num_ids + (0 if official_tokens else 1)
-        self.allowed = torch.tensor(
-            [*range(lowest, LAST_ACTION + 1), END_ACTION], device=language.lm_head.weight.device
-        )
+        spoken = [*range(lowest, LAST_ACTION + 1), END_ACTION]
+        self.allowed = torch.tensor(spoken, device=language.lm_head.weight.device)
+        self._may_follow: Callable[[Sequence[int]], np.ndarray] | None = None
+        if recipe.whole_chunks:
+            grammar = ChunkGrammar(fast, recipe.horizon, recipe.action_dim)
+            codes = [LAST_ACTION - token for token in spoken[:-1]]
+            self._may_follow = grammar.in_order([*codes, grammar.end])
         self.reset()
 
     @property
@@ -232,7 +244,12 @@ class UnifiedVlaPolicy:
     def generate(self, ids: Sequence[int]) -> Continuation:
         """Say action tokens after these ids; the seam under `plan`."""
         return continue_greedily(
-            self.language, ids, self.allowed, END_ACTION, self.recipe.max_new_tokens
+            self.language,
+            ids,
+            self.allowed,
+            END_ACTION,
+            self.recipe.max_new_tokens,
+            self._may_follow,
         )
 
     def remember(self, views: Sequence[np.ndarray], tokens: Sequence[int]) -> None:

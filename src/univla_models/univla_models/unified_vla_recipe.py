@@ -58,6 +58,9 @@ class Recipe:
         video: Whether the plan sees the observation and the actions before.
         window: Observations in a video sequence, the newest included.
         max_new_tokens: Most ids of a plan, its end included.
+        whole_chunks: Whether only ids are allowed that can still make a whole chunk, see
+            `ChunkGrammar`. Released checkpoints may end a plan anywhere; one that is too short or
+            too long is refused.
     """
 
     views: tuple[View, ...]
@@ -66,6 +69,7 @@ class Recipe:
     video: bool = True
     window: int = 2
     max_new_tokens: int = 100
+    whole_chunks: bool = False
 
     def pictures(self, images: np.ndarray | Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The prepared picture of each view.
