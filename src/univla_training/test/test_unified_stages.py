@@ -16,6 +16,7 @@ from univla_models.policy import load_policy
 from univla_training.demonstrations import demonstrations
 from univla_training.recipe import recipe_from_mapping
 from univla_training.run import TrainingRun
+from univla_training.unified_pretraining import pretrain_unified
 from univla_training.unified_task import UnifiedTask
 from univla_training.unified_training import WEIGHTS
 from univla_training.unified_training import WORLD
@@ -48,8 +49,15 @@ RECIPE = {
             'visual_codes': 16,
         },
         'vision': {**FAST, 'steps': 2},
+        'pretraining': {**FAST, 'steps': 2},
         'world_model': {**FAST, 'steps': 12, 'interval': 2, 'learning_rate': 0.01},
-        'policy': {**FAST, 'steps': 16, 'learning_rate': 0.01, 'video': True},
+        'policy': {
+            **FAST,
+            'steps': 16,
+            'learning_rate': 0.01,
+            'video': True,
+            'pointing_share': 0.5,
+        },
     },
 }
 
@@ -64,6 +72,7 @@ def run(tmp_path_factory, arms_store, scenes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(unified_vision, 'draw_all', lambda *_: scenes)
         train_vision(run)
+        pretrain_unified(run)
         train_world_model(run)
         train_unified(run)
     return run

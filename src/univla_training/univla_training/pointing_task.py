@@ -244,9 +244,12 @@ class Question:
 
 def _question(rng: np.random.Generator, base: bool) -> Question:
     """A task, or a list of things to point to: many answers for one look at the picture."""
+    return _list(rng, base) if rng.random() < LISTED_SHARE else task_question(rng, base)
+
+
+def task_question(rng: np.random.Generator, base: bool) -> Question:
+    """A task in the words in which robots are told it."""
     color = str(rng.choice(_COLORS))
-    if rng.random() < LISTED_SHARE:
-        return _list(rng, base)
     if base:
         return Question(words=str(rng.choice(_PILLAR_WORDS)).format(color), things=(color,))
     if rng.random() < 0.3:

@@ -47,6 +47,7 @@ COMMANDS = {
     'uniact_pretraining': 'train uniact',
     'uniact': 'train uniact',
     'unified_vision': 'train world-model',
+    'unified_pretraining': 'train world-model',
     'unified_world_model': 'train world-model',
     'unified': 'train unified',
 }

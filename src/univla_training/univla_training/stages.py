@@ -154,12 +154,14 @@ def run_uniact_decoder(
 
 
 def run_world_model(run: TrainingRun) -> None:
-    """Stages `unified_vision` and `unified_world_model`."""
+    """Stages `unified_vision`, `unified_pretraining` and `unified_world_model`."""
+    from univla_training.unified_pretraining import pretrain_unified
     from univla_training.unified_training import train_world_model
     from univla_training.unified_vision import train_vision
 
     _check_robots(run)
     _stage(run, 'unified_vision', lambda: train_vision(run))
+    _stage(run, 'unified_pretraining', lambda: pretrain_unified(run))
     _stage(run, 'unified_world_model', lambda: train_world_model(run))
 
 

@@ -14,6 +14,7 @@ from univla_core.embodiment import Embodiment
 from univla_core.embodiment import load_embodiment
 from univla_decoders.declaration import TOKENS
 from univla_decoders.declaration import DecoderDeclaration
+from univla_models.fast_grammar import ChunkGrammar
 from univla_models.fast_tokenizer import FastTokenizer
 from univla_models.unified_vla import FAST_FOLDER
 from univla_models.unified_vla import VISION_FOLDER
@@ -38,7 +39,6 @@ def write_unified(
     speaker: Speaker,
     fast: FastTokenizer,
     shown: Mapping[str, Demonstrations],
-    max_new_tokens: int,
 ) -> None:
     """Write language model, tokenizers and a decoder for each robot, whole or not at all.
 
@@ -48,7 +48,6 @@ def write_unified(
         speaker: The trained language model.
         fast: The FAST tokenizer.
         shown: What it learned from, by robot.
-        max_new_tokens: Most ids of a plan.
     """
     unfinished = folder.with_name(f'.{folder.name}.part')
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -62,13 +61,14 @@ def write_unified(
     _write_vision(unfinished / VISION_FOLDER, run)
     fast.save(unfinished / FAST_FOLDER)
     side = run.recipe.network.image_side
-    some = next(iter(shown.values()))
+    horizon, action_dim = next(iter(shown.values())).chunks.shape[1:]
     recipe = {
         'views': [{'camera': run.recipe.data.camera, 'width': side, 'height': side}],
-        'horizon': int(some.chunks.shape[1]),
-        'action_dim': some.action_dim,
+        'horizon': horizon,
+        'action_dim': action_dim,
         'video': run.recipe.unified.policy.video,
-        'max_new_tokens': max_new_tokens,
+        'max_new_tokens': ChunkGrammar(fast, horizon, action_dim).longest,
+        'whole_chunks': True,
     }
     _write(unfinished / RECIPE_FILE, recipe)
     for robot, mine in shown.items():

@@ -26,7 +26,7 @@ class UnifiedSizes:
     )
     vision_channels: int = parameter(32, 'Channels of the vision tokenizer, times 32', low=32)
     vision_blocks: int = parameter(0, 'Residual blocks on each of its levels', low=0)
-    action_ids: int = parameter(256, 'FAST ids', low=64)
+    action_ids: int = parameter(256, 'FAST ids', low=16)
     action_scale: float = parameter(10.0, 'Factor before coefficients are rounded', low=1.0)
 
     def check(self, where: str) -> None:
@@ -56,6 +56,13 @@ class UnifiedVisionSettings(TrainerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnifiedPretrainingSettings(TrainerSettings):
+    """What stands in for Emu3's pretraining: pointing in the vision tokenizer's scenes."""
+
+    steps: int = parameter(0, 'Optimiser steps; 0 skips the stage', low=0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorldModelSettings(TrainerSettings):
     """World-model training: the words, then frames one after the other; no actions."""
 
@@ -65,6 +72,9 @@ class WorldModelSettings(TrainerSettings):
     frames: int = parameter(2, 'Frames of a sequence', low=2)
     interval: int = parameter(5, 'Frames of the policy clock between two of them', low=1)
     vision_weight: float = parameter(1.0, 'Weight of visual ids', low=0.0)
+    pointing_share: float = parameter(
+        0.0, 'Share of each batch that goes on pointing in rendered scenes', low=0.0, high=0.9
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +86,9 @@ class UnifiedPolicySettings(TrainerSettings):
     video: bool = parameter(False, 'Whether a sequence holds the step before, too')
     learn_vision: bool = parameter(False, 'Learn the pictures beside the actions')
     vision_weight: float = parameter(0.5, 'Weight of visual ids', low=0.0)
+    pointing_share: float = parameter(
+        0.0, 'Share of each batch that goes on pointing in rendered scenes', low=0.0, high=0.9
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,5 +97,6 @@ class UnifiedRecipe:
 
     network: UnifiedSizes = UnifiedSizes()
     vision: UnifiedVisionSettings = UnifiedVisionSettings()
+    pretraining: UnifiedPretrainingSettings = UnifiedPretrainingSettings()
     world_model: WorldModelSettings = WorldModelSettings()
     policy: UnifiedPolicySettings = UnifiedPolicySettings()

@@ -15,6 +15,7 @@ from torch import Tensor
 from univla_core.errors import ActionError
 from univla_models.emu3_language import continue_greedily
 from univla_models.emu3_language import weighted_loss
+from univla_models.fast_grammar import ChunkGrammar
 from univla_models.fast_tokenizer import FastTokenizer
 from univla_models.unified_vla_tokens import BEGIN_ACTION
 from univla_models.unified_vla_tokens import END_ACTION
@@ -153,11 +154,6 @@ class UnifiedTask(SequenceTask):
             for place, row in enumerate(shown.rows)
         }
 
-    @property
-    def longest_plan(self) -> int:
-        """Most ids of a chunk, its end included."""
-        return 1 + max(len(ids) for said in self._said.values() for ids in said)
-
     def draw(self, rng: np.random.Generator, count: int) -> SequenceBatch:
         """A random batch, every robot alike often."""
         robots = sorted(self.shown)
@@ -196,6 +192,9 @@ class UnifiedTask(SequenceTask):
         spoken = np.arange(LAST_ACTION - self.fast.num_ids + 1, LAST_ACTION + 1)
         allowed = torch.from_numpy(vocabulary.places([*spoken, END_ACTION]))
         stop = int(vocabulary.places([END_ACTION])[0])
+        some = next(iter(self.shown.values()))
+        grammar = ChunkGrammar(self.fast, *some.chunks.shape[1:])
+        may_follow = grammar.in_order([*(LAST_ACTION - spoken), grammar.end])
         plans = []
         for row in rows:
             words, observations, said = self._lesson(row)
@@ -206,7 +205,8 @@ class UnifiedTask(SequenceTask):
                 vocabulary.places(prompt).tolist(),
                 allowed.to(self.speaker.device),
                 stop,
-                self.longest_plan,
+                grammar.longest,
+                may_follow,
             )
             ids = [int(vocabulary.ids[token]) for token in told.tokens]
             plan = [LAST_ACTION - number for number in ids if number != END_ACTION]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import TrainingError
 from univla_models.fast_tokenizer import FastTokenizer
@@ -16,10 +18,15 @@ from univla_training.decoder_training import default_space
 from univla_training.demonstrations import Demonstrations
 from univla_training.demonstrations import demonstrations
 from univla_training.frame_store import FrameStore
+from univla_training.pointing_beside import PointingBeside
 from univla_training.run import TrainingRun
 from univla_training.unified_export import write_unified
 from univla_training.unified_language import Speaker
 from univla_training.unified_language import fresh_speaker
+from univla_training.unified_pretraining import pointing_of
+from univla_training.unified_pretraining import points
+from univla_training.unified_pretraining import pretrained_speaker
+from univla_training.unified_task import SequenceTask
 from univla_training.unified_task import UnifiedTask
 from univla_training.unified_task import WorldTask
 from univla_training.unified_vision import visual_codes
@@ -33,9 +40,9 @@ _CHECKED, _FITTED = 64, 20_000
 #: What the model card says of where it begins.
 STAND_IN = (
     'Nothing pretrained is in it. In place of Emu3, a language model of its architecture and '
-    'about a million parameters began with random weights, and a small vision tokenizer in its '
-    'layout learned from rendered scenes. Only ids that it can say or be told are kept '
-    '(`kept_ids` in `config.json`).'
+    'about a million parameters first learned to point at named things in rendered scenes, and a '
+    'small vision tokenizer in its layout to see them. Only ids that it can say or be told are '
+    'kept (`kept_ids` in `config.json`).'
 )
 
 
@@ -58,16 +65,14 @@ def train_world_model(run: TrainingRun) -> None:
     codes = visual_codes(run, store)
     folder = run.start(WORLD)
     run.seed_torch(settings)
-    speaker = fresh_speaker(run)
+    speaker = pretrained_speaker(run)
     held = _some(run.split[1].only(section.robots, section.tasks).frames)
     told = (codes, section.frames, section.interval, section.vision_weight)
     task = WorldTask(speaker, run.split[0].only(section.robots, section.tasks), *told)
     checker = WorldTask(speaker, store, *told)
     result = run.fit(
         WORLD,
-        {'network': speaker.network},
-        task.draw,
-        task.loss,
+        *_with_pointing(run, speaker, task, section.pointing_share),
         settings,
         measure=lambda: _held_out(checker, held),
     )
@@ -123,19 +128,15 @@ def train_unified(run: TrainingRun) -> Path:
     rows = [rows[number] for number in np.random.default_rng(0).permutation(len(rows))]
     result = run.fit(
         STAGE,
-        {'network': speaker.network},
-        task.draw,
-        task.loss,
+        *_with_pointing(run, speaker, task, section.pointing_share),
         settings,
         measure=(lambda: checker.check(rows)) if rows else None,
     )
     save_module(speaker.network, folder / WEIGHTS)
-    longest = task.longest_plan + 4
-    write_unified(target, run, speaker, fast, shown, longest)
+    write_unified(target, run, speaker, fast, shown)
     figures = {name: value for row in result.history for name, value in row.items()}
     begun = next((row['loss'] for row in result.history if 'loss' in row), float('nan'))
     facts = {'first_loss': begun, 'steps': result.steps, 'seconds': result.seconds}
-    facts |= {'longest_plan': task.longest_plan}
     run.finish(STAGE, {**figures, **facts, 'frames': train.describe()})
     base = recipe.world_model.base
     notes = f'Fine-tuned from `{base}`.' if base else STAND_IN
@@ -156,6 +157,23 @@ def fitted(
     extremes = np.ones_like(chunks[:1])  # no chunk in [-1, 1] has a larger coefficient
     whole = np.concatenate([chunks[np.sort(picked)], extremes, -extremes])
     return FastTokenizer.fit(whole.astype(float), scale, num_ids)
+
+
+def _with_pointing(
+    run: TrainingRun, speaker: Speaker, task: SequenceTask, share: float
+) -> tuple[dict[str, nn.Module], Callable[..., Any], Callable[..., Any]]:
+    """What learns, its batches and their loss; a share of each batch may go on pointing."""
+    modules: dict[str, nn.Module] = {'network': speaker.network}
+    if not share:
+        return modules, task.draw, task.loss
+    if not points(run):
+        raise TrainingError(
+            'pointing_share needs the pretraining, but the recipe has none; set it to 0 in '
+            'unified: world_model and policy'
+        )
+    pointing = pointing_of(run, speaker)
+    beside = PointingBeside(task.draw, task.loss, pointing, share)
+    return {**modules, 'pointing': pointing.heads}, beside.draw, beside.loss
 
 
 def _world_model(run: TrainingRun) -> Speaker:

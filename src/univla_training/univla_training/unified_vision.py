@@ -228,23 +228,38 @@ def visual_codes(run: TrainingRun, store: FrameStore) -> np.ndarray:
     rows = store.frames
     path = run.folder(STAGE) / f'codes_{store.signature}.npz'
     if not path.is_file():
-        vision = trained_vision(run)
-        found = []
-        with counting(run.console, 'visual codes', len(rows)) as advance:
-            for part in np.array_split(rows, -(-len(rows) // 64)):
-                processor = Emu3ImageProcessor()
-                pixels = torch.stack([processor(picture) for picture in run.store.pictures[part]])
-                found.append(vision.encode(pixels.to(run.device)).cpu().numpy().astype(np.uint16))
-                advance(len(part))
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix('.part.npz')
-        np.savez(unfinished, rows=rows, codes=np.concatenate(found))
+        np.savez(unfinished, rows=rows, codes=_encoded(run, run.store.pictures, rows))
         unfinished.rename(path)
     with np.load(path) as archive:
         known = archive['codes']
         codes = np.zeros((len(run.store.pictures), *known.shape[1:]), dtype=np.uint16)
         codes[archive['rows']] = known
     return codes
+
+
+def coded_scenes(run: TrainingRun) -> tuple[PointingPictures, np.ndarray]:
+    """The scenes with arms in them, and their codes, uint16, (scenes, rows, columns)."""
+    scenes = _pictures(run)
+    arms = PointingPictures(**{name: part[~scenes.base] for name, part in vars(scenes).items()})
+    path = run.folder(STAGE) / f'codes_of_{len(arms)}_scenes.npy'
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix('.part.npy')
+        np.save(unfinished, _encoded(run, arms.pictures, np.arange(len(arms))))
+        unfinished.rename(path)
+    return arms, np.load(path)
+
+
+def _encoded(run: TrainingRun, pictures: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    vision, processor, found = trained_vision(run), Emu3ImageProcessor(), []
+    with counting(run.console, 'visual codes', len(rows)) as advance:
+        for part in np.array_split(rows, -(-len(rows) // 64)):
+            pixels = torch.stack([processor(picture) for picture in pictures[part]])
+            found.append(vision.encode(pixels.to(run.device)).cpu().numpy().astype(np.uint16))
+            advance(len(part))
+    return np.concatenate(found)
 
 
 def coded_picture(picture: np.ndarray) -> np.ndarray:
