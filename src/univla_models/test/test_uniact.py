@@ -98,6 +98,18 @@ def test_quirk_noise_at_inference_is_off_unless_asked_for_and_then_seeded(folder
     assert not np.array_equal(other.plan(picture(), 'go').latent, first.latent)
 
 
+def test_a_mixture_weighs_all_actions_by_their_probabilities_without_noise(folder, policy):
+    mixing = load_policy('uniact', folder, device='cpu', selection='mixture')
+    plan = mixing.plan(picture(), 'go')
+    shares = torch.softmax(mixing.logits(picture(), 'go')[0], 0)
+    table = mixing.network.universal_actions_codebook.embed.weight.float()
+    np.testing.assert_allclose(plan.latent[0], (shares @ table).numpy(), atol=1e-5)
+    firm = policy.plan(picture(), 'go')
+    np.testing.assert_array_equal(plan.codes, firm.codes)
+    np.testing.assert_allclose(plan.probabilities, firm.probabilities, rtol=1e-5)
+    np.testing.assert_array_equal(mixing.plan(picture(), 'go').latent, plan.latent)
+
+
 def test_quirk_frame_statistics_are_copied_but_do_not_seep_into_training(folder, policy):
     """Copied: batch norms on the frame at hand. Mended: running statistics stay as they were."""
     frame = load_policy('uniact', folder, device='cpu', batch_norm='frame')
@@ -111,11 +123,11 @@ def test_quirk_frame_statistics_are_copied_but_do_not_seep_into_training(folder,
 def test_the_checkpoint_says_how_it_wants_to_be_used(folder, tmp_path):
     """Mended: habits travel with the weights, not with the caller."""
     own = shutil.copytree(folder, tmp_path / 'own')
-    settings = {'batch_norm': 'frame', 'preprocessing': 'libero_mlp'}
+    settings = {'batch_norm': 'frame', 'preprocessing': 'libero_mlp', 'selection': 'mixture'}
     (own / 'uniact.json').write_text(json.dumps(settings))
     taken = load_policy('uniact', own, device='cpu')
     assert (taken.options.batch_norm, taken.options.preprocessing) == ('frame', 'libero_mlp')
-    assert taken.trained
+    assert taken.trained and taken.options.selection == 'mixture'
     asked = load_policy('uniact', own, device='cpu', batch_norm='running', preprocessing='none')
     assert (asked.options.batch_norm, asked.options.preprocessing) == ('running', 'none')
 
@@ -261,7 +273,7 @@ def test_a_missing_file_is_named(broken, missing):
 
 @pytest.mark.parametrize(
     'options', [{'colour': 'red'}, {'preprocessing': 'kitchen'}, {'batch_norm': 'x'},
-                {'temperature': -1.0}, {'attention': 'none'}]
+                {'selection': 'best'}, {'temperature': -1.0}, {'attention': 'none'}]
 )  # fmt: skip
 def test_options_that_cannot_be_meant_are_refused(folder, options):
     with pytest.raises(ConfigError, match=next(iter(options))):

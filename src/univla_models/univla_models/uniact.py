@@ -98,8 +98,8 @@ class UniactPolicy:
         """Load a folder that holds the released base model, strictly.
 
         Beside it lie `config.json` and `tokenizer.json` of LLaVA-OneVision, its chat template
-        unless it is the current one, and perhaps `uniact.json` (`preprocessing`, `batch_norm`,
-        `trained`) and `dataset_statistics.json`.
+        unless it is the current one, and perhaps `uniact.json` (`preprocessing`, `selection`,
+        `batch_norm`, `trained`) and `dataset_statistics.json`.
 
         Raises:
             CheckpointError: If a file is missing or damaged, or a tensor does not fit.
@@ -197,10 +197,10 @@ class UniactPolicy:
 
     @torch.inference_mode()
     def select(self, logits: Tensor) -> Selection:
-        """Choose firmly, or mix under seeded noise, as the options say."""
+        """Choose firmly, mix by probability, or mix under seeded noise, as the options say."""
         book = self.network.universal_actions_codebook
         if self.options.temperature == 0.0:
-            return book.hard(logits)
+            return book.chosen(logits, self.options.selection)
         noise = gumbel_noise(tuple(logits.shape), self._generator).to(self.device)
         return book.soft(logits, self.options.temperature, noise)
 
@@ -246,7 +246,7 @@ def load_uniact(
 
 def _settled(options: UniactOptions, own: Mapping[str, Any]) -> UniactOptions:
     """Options with every `auto` replaced by what the checkpoint says, or else the default."""
-    auto = {'preprocessing': 'none', 'batch_norm': 'running'}
+    auto = {'preprocessing': 'none', 'selection': 'firm', 'batch_norm': 'running'}
     return dataclasses.replace(
         options,
         **{

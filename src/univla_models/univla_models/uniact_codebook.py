@@ -63,6 +63,12 @@ class GumbelCodebook(nn.Module):
         weights = nn.functional.one_hot(index, logits.shape[-1]).to(logits.dtype)
         return Selection(self.embed(index).detach(), weights, index, entropy_term(logits))
 
+    def chosen(self, logits: Tensor, selection: str) -> Selection:
+        """The likeliest code (`firm`), or all codes by their probabilities (`mixture`)."""
+        if selection == 'mixture':
+            return self.soft(logits, 1.0, torch.zeros_like(logits))
+        return self.hard(logits)
+
     def soft(self, logits: Tensor, temperature: float, noise: Tensor) -> Selection:
         """All codes mixed by softmax((logits + noise) / temperature).
 

@@ -15,6 +15,7 @@ from univla_models.image_processor import check_image
 
 LIBERO_SIDE = 400
 CROP = 384
+SELECTIONS = ('firm', 'mixture')
 BATCH_NORMS = ('running', 'frame')
 #: Sides of the pictures that small checkpoints are trained on [px].
 SQUASHED = (28, 56, 84, 112, 168, 224, 378)
@@ -60,8 +61,11 @@ class UniactOptions:
     Attributes:
         preprocessing: A name of `PREPARATIONS`; `auto` takes the checkpoint's own
             (`preprocessing` in its `uniact.json`), `none` if it says nothing.
-        temperature: 0 chooses the likeliest universal action, firmly and surely. Above it, all
-            are mixed under Gumbel noise at this temperature; the original deploys 1.4.
+        temperature: 0 chooses surely, as `selection` says. Above it, all universal actions are
+            mixed under Gumbel noise at this temperature; the original deploys 1.4.
+        selection: `firm` takes the likeliest universal action, `mixture` all of them by their
+            probabilities, without noise; `auto` takes the checkpoint's own, `firm` if it says
+            nothing.
         seed: Start of the random sequence.
         top_p: Not used: a mixture leaves no universal action out.
         camera: The primary view, which alone the extractor sees; the first one if empty.
@@ -71,6 +75,7 @@ class UniactOptions:
 
     preprocessing: str = 'auto'
     temperature: float = 0.0
+    selection: str = 'auto'
     seed: int = 0
     top_p: float = 1.0
     camera: str = ''
@@ -80,6 +85,7 @@ class UniactOptions:
         """Refuse what cannot be meant."""
         for name, value, known in (
             ('preprocessing', self.preprocessing, ('auto', *PREPARATIONS)),
+            ('selection', self.selection, ('auto', *SELECTIONS)),
             ('batch_norm', self.batch_norm, ('auto', *BATCH_NORMS)),
         ):
             if value not in known:

@@ -1,4 +1,4 @@
-"""Fast adaptation: one new head for a body on a frozen UniAct, whose codes are chosen firmly.
+"""Fast adaptation: one new head for a body on a frozen UniAct that chooses codes as it deploys.
 
 Extractor, codebook and, as the paper says but not its code, the backbone stay as they are.
 """
@@ -188,7 +188,7 @@ def plan_frames(
     batch: int = 64,
     progress: Callable[[int], None] | None = None,
 ) -> Plans:
-    """Let the policy plan on stored pictures, firmly, as it does when it runs.
+    """Let the policy plan on stored pictures, surely, as it does when it runs.
 
     Args:
         policy: The frozen policy.
@@ -217,7 +217,7 @@ def plan_frames(
             text.ids.to(policy.device),
             text.keep.to(policy.device),
         )
-        chosen = policy.network.universal_actions_codebook.hard(logits.float())
+        chosen = policy.select(logits.float())
         large = torch.stack([PROCESSOR(view) for view in views])[:, None].to(policy.device)
         latent[part, 0] = chosen.vector.float().cpu().numpy()
         visual[part] = backbone.tokens(large)[:, 0].cpu().numpy()
@@ -234,7 +234,7 @@ def _policy(run: TrainingRun, checkpoint: Path | None) -> UniactPolicy:
             f'{folder}: no checkpoint yet; run `./univla train uniact --out {run.out}` first, or '
             'name one with --checkpoint'
         )
-    # One picture of the primary camera, and codes firmly chosen.
+    # One picture of the primary camera, and no noise.
     return UniactPolicy.from_pretrained(
         folder, device=str(run.device), dtype='float32', options=UniactOptions()
     )

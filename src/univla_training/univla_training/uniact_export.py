@@ -68,7 +68,12 @@ def write_uniact(
                 shutil.copyfile(base / name, unfinished / name)
     config = uniact_config(run)
     config |= {'trained': True, 'torch_dtype': 'bfloat16', 'provenance': run.provenance()}
-    own = {'trained': True, 'preprocessing': f'squash_{side}', 'batch_norm': 'running'}
+    own = {
+        'trained': True,
+        'preprocessing': f'squash_{side}',
+        'selection': run.recipe.uniact.training.selection,
+        'batch_norm': 'running',
+    }
     documents = {'config.json': config, OWN_SETTINGS: own}
     if norm_stats:
         documents['dataset_statistics.json'] = dict(norm_stats)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from univla_core.errors import ConfigError
 from univla_core.parameters import parameter
+from univla_models.uniact_options import SELECTIONS
 from univla_models.uniact_options import SQUASHED
 
 from univla_training.pointing import label_side
@@ -82,6 +83,11 @@ class UniactTrainingSettings(TrainerSettings):
     initial_temperature: float = parameter(2.0, 'Temperature of the first selection', low=1e-3)
     final_temperature: float = parameter(0.5, 'Temperature after `anneal`', low=1e-3)
     anneal: int = parameter(1_000_000, 'Selections until the final temperature', low=1)
+    selection: str = parameter(
+        'firm',
+        'How the checkpoint chooses: the likeliest universal action, or all by probability',
+        choices=SELECTIONS,
+    )
     extractor: bool = parameter(True, 'Whether extractor and codebook go on learning')
     backbone: bool = parameter(True, 'Whether the backbone goes on learning')
     body_noise: float = parameter(
@@ -98,7 +104,7 @@ class UniactTrainingSettings(TrainerSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class UniactDecoderSettings(TrainerSettings):
-    """Fast adaptation: a new head on a frozen network, whose codes are chosen firmly."""
+    """Fast adaptation: a new head on a frozen network, whose codes are chosen as it deploys."""
 
     tasks: list[str] = parameter([], 'Tasks to learn from; empty takes those of the data')
     head: str = parameter('uniact_act', 'Kind of head', choices=HEAD_KINDS)

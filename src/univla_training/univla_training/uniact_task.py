@@ -87,6 +87,7 @@ class UniactTask:
         annealing: Temperature of the soft selections.
         augment: Whether pictures change in brightness and tint.
         body_noise: Spread of noise on the proprioception, in normalised units.
+        selection: How codes are chosen in deployment, see `UniactOptions`.
     """
 
     def __init__(
@@ -100,11 +101,12 @@ class UniactTask:
         *,
         augment: bool = True,
         body_noise: float = 0.0,
+        selection: str = 'firm',
     ) -> None:
         self.network, self.heads, self.prompts = network, heads, prompts
         self.annealing = annealing
         self._store, self._shown = store, dict(demonstrations)
-        self._augment, self._noise = augment, body_noise
+        self._augment, self._noise, self._selection = augment, body_noise, selection
         self._cumulative = {
             robot: np.cumsum(shown.shares / shown.shares.sum())
             for robot, shown in self._shown.items()
@@ -145,7 +147,7 @@ class UniactTask:
     def loss(self, batch: UniactBatch) -> tuple[Tensor, dict[str, float]]:
         """Loss at the temperature of this step, and how the codes are used.
 
-        In evaluation mode the likeliest code is taken, as in deployment.
+        In evaluation mode codes are chosen as in deployment.
         """
         book = self.network.universal_actions_codebook
         device = book.embed.weight.device
@@ -157,7 +159,7 @@ class UniactTask:
             temperature = self.annealing.step()
             chosen = book.soft(logits, temperature, batch.noise.to(device))
         else:
-            chosen = book.hard(logits)
+            chosen = book.chosen(logits, self._selection)
         tokens = self._tokens(seen.views)
         body = None if batch.body is None else batch.body.to(device)
         chunk = self.heads[batch.robot](chosen.vector[:, None], tokens, body)
@@ -182,7 +184,7 @@ class UniactTask:
 
     @torch.inference_mode()
     def check(self, places: Mapping[str, np.ndarray], size: int = 64) -> dict[str, float]:
-        """Mean absolute error of firm choices on held-out frames, in normalised units.
+        """Mean absolute error on held-out frames in normalised units, as it deploys.
 
         Args:
             places: Of each robot's demonstrations.

@@ -75,6 +75,7 @@ def train_uniact(run: TrainingRun) -> Path:
         network.vision_backbone.requires_grad_(False)
     prompts = uniact_prompts(run, network)
     told: dict[str, Any] = {'augment': section.augment, 'body_noise': section.body_noise}
+    as_deployed = {'augment': False, 'selection': section.selection}
     task = UniactTask(network, heads, prompts, train, shown, annealing, **told)
     modules: dict[str, nn.Module] = {
         'network': network,
@@ -92,7 +93,7 @@ def train_uniact(run: TrainingRun) -> Path:
         for robot in held.robots
         if robot in shown
     }
-    checker = UniactTask(network, heads, prompts, held, kept, annealing, augment=False)
+    checker = UniactTask(network, heads, prompts, held, kept, annealing, **as_deployed)
     places = {robot: _some(len(mine.rows)) for robot, mine in kept.items()}
     result = run.fit(
         STAGE,

@@ -57,9 +57,11 @@ class UnifiedVisionSettings(TrainerSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class UnifiedPretrainingSettings(TrainerSettings):
-    """What stands in for Emu3's pretraining: pointing in the vision tokenizer's scenes."""
+    """What stands in for Emu3's pretraining: pointing in rendered scenes."""
 
     steps: int = parameter(0, 'Optimiser steps; 0 skips the stage', low=0)
+    scenes: int = parameter(5000, 'Rendered scenes to point at', low=1)
+    robots: list[str] = parameter([], 'Robots in the scenes; empty takes those of the data')
 
 
 @dataclass(frozen=True, kw_only=True)

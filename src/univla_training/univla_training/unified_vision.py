@@ -28,7 +28,9 @@ from univla_training.pointing import KINDS
 from univla_training.pointing import PointingPictures
 from univla_training.pointing import draw_all
 from univla_training.run import TrainingRun
+from univla_training.unified_settings import UnifiedPretrainingSettings
 from univla_training.unified_settings import UnifiedSizes
+from univla_training.unified_settings import UnifiedVisionSettings
 from univla_training.weights import load_module
 from univla_training.weights import save_module
 
@@ -178,7 +180,7 @@ def train_vision(run: TrainingRun) -> None:
     sizes.check(f'recipe {run.recipe.name}: unified')
     folder = run.start(STAGE)
     settings = run.settings(section)
-    pictures = _pictures(run)
+    pictures = _pictures(run, section)
     run.seed_torch(settings)
     network = fresh_vision(sizes).to(run.device)
     reader = VisionReader(network.config.embed_dim).to(run.device)
@@ -240,16 +242,15 @@ def visual_codes(run: TrainingRun, store: FrameStore) -> np.ndarray:
 
 
 def coded_scenes(run: TrainingRun) -> tuple[PointingPictures, np.ndarray]:
-    """The scenes with arms in them, and their codes, uint16, (scenes, rows, columns)."""
-    scenes = _pictures(run)
-    arms = PointingPictures(**{name: part[~scenes.base] for name, part in vars(scenes).items()})
-    path = run.folder(STAGE) / f'codes_of_{len(arms)}_scenes.npy'
+    """Scenes of the pretraining, and their visual codes, uint16, (scenes, rows, columns)."""
+    scenes = _pictures(run, run.recipe.unified.pretraining)
+    path = run.folder(STAGE) / f'codes_of_{len(scenes)}_scenes.npy'
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix('.part.npy')
-        np.save(unfinished, _encoded(run, arms.pictures, np.arange(len(arms))))
+        np.save(unfinished, _encoded(run, scenes.pictures, np.arange(len(scenes))))
         unfinished.rename(path)
-    return arms, np.load(path)
+    return scenes, np.load(path)
 
 
 def _encoded(run: TrainingRun, pictures: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -268,8 +269,9 @@ def coded_picture(picture: np.ndarray) -> np.ndarray:
     return resized(picture, width, height)
 
 
-def _pictures(run: TrainingRun) -> PointingPictures:
-    section = run.recipe.unified.vision
+def _pictures(
+    run: TrainingRun, section: UnifiedVisionSettings | UnifiedPretrainingSettings
+) -> PointingPictures:
     robots = tuple(section.robots or run.recipe.data.robots)
     run.console.print(f'{section.scenes} scenes of {", ".join(robots)}', highlight=False)
     return draw_all(
