@@ -1,6 +1,7 @@
 """The unified VLA's stages on pictures of noise: what they leave fits what deploys."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from univla_models.policy import load_policy
 from univla_training.demonstrations import demonstrations
 from univla_training.recipe import recipe_from_mapping
 from univla_training.run import TrainingRun
+from univla_training.stages import run_card
 from univla_training.unified_pretraining import pretrain_unified
 from univla_training.unified_task import UnifiedTask
 from univla_training.unified_training import WEIGHTS
@@ -150,6 +152,15 @@ def test_what_demonstrations_say_decodes_to_their_motion(run, policy):
 def test_a_broken_plan_is_refused(policy):
     with pytest.raises(ActionError):
         policy.fast.decode_plan([policy.fast.end], 4, 7)
+
+
+def test_the_card_can_be_written_again_with_results(run, tmp_path):
+    row = {'robot': 'widowx', 'task': 'reach', 'episodes': 7, 'successes': 5}
+    (tmp_path / 'eval.json').write_text(json.dumps({'results': [row]}))
+    path = run_card(run, tmp_path / 'eval.json')
+    assert path.parent == unified_folder(run)
+    text = path.read_text()
+    assert '# Unified VLA' in text and '| widowx | reach |' in text
 
 
 def test_actions_come_after_the_world_model(tmp_path, arms_store):

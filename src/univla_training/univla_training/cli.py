@@ -246,7 +246,7 @@ def card(
         Path | None, typer.Option(help='JSON of `univla eval`, for the table of results.')
     ] = None,
 ) -> None:
-    """Write the model card of the run's checkpoint."""
+    """Write the model card of the run's checkpoint, whichever policy it is."""
     from univla_training.stages import run_card
 
     print(run_card(run, results), file=sys.stderr)

@@ -179,11 +179,20 @@ def run_card(run: TrainingRun, results: Path | None = None) -> Path:
     Raises:
         TrainingError: If there is no checkpoint yet.
     """
+    from univla_training.uniact_training import uniact_card
+    from univla_training.unified_training import unified_card
+
+    for stage, write in (('uniact', uniact_card), ('unified', unified_card)):
+        if run.done(stage):
+            return write(run, results)
     folder = run.out / CHECKPOINT
     if run.done('finetuning'):
         folder = run.folder('finetuning') / CHECKPOINT
     if not (folder / 'config.json').is_file():
-        raise TrainingError(f'{folder}: no checkpoint yet; run `./univla train policy` first')
+        raise TrainingError(
+            f'{run.out}: no checkpoint yet; run `./univla train policy`, `train uniact` or '
+            '`train unified` first'
+        )
     return write_card(folder, run, title=f'UniVLA, recipe {run.recipe.name}', results=results)
 
 

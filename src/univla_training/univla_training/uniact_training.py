@@ -122,10 +122,16 @@ def train_uniact(run: TrainingRun) -> Path:
     figures = {name: value for row in result.history for name, value in row.items()}
     facts = {**figures, 'steps': result.steps, 'seconds': result.seconds}
     run.finish(STAGE, {**facts, 'codebook': codebook, 'frames': train.describe()})
+    uniact_card(run)
+    return target
+
+
+def uniact_card(run: TrainingRun, results: Path | None = None) -> Path:
+    """Write the model card of the run's UniAct; `results` is a JSON of `./univla eval`."""
     base = run.recipe.uniact.pretraining.base
     notes = f'Fine-tuned from `{base}`.' if base else STAND_IN
-    write_card(target, run, title=f'UniAct, recipe {run.recipe.name}', notes=notes)
-    return target
+    title = f'UniAct, recipe {run.recipe.name}'
+    return write_card(uniact_folder(run), run, title=title, results=results, notes=notes)
 
 
 def _head(run: TrainingRun, network: UniactNetwork, shown: Demonstrations) -> Any:

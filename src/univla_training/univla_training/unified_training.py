@@ -138,10 +138,16 @@ def train_unified(run: TrainingRun) -> Path:
     begun = next((row['loss'] for row in result.history if 'loss' in row), float('nan'))
     facts = {'first_loss': begun, 'steps': result.steps, 'seconds': result.seconds}
     run.finish(STAGE, {**figures, **facts, 'frames': train.describe()})
-    base = recipe.world_model.base
-    notes = f'Fine-tuned from `{base}`.' if base else STAND_IN
-    write_card(target, run, title=f'Unified VLA, recipe {run.recipe.name}', notes=notes)
+    unified_card(run)
     return target
+
+
+def unified_card(run: TrainingRun, results: Path | None = None) -> Path:
+    """Write the model card of the run's unified VLA; `results` is a JSON of `./univla eval`."""
+    base = run.recipe.unified.world_model.base
+    notes = f'Fine-tuned from `{base}`.' if base else STAND_IN
+    title = f'Unified VLA, recipe {run.recipe.name}'
+    return write_card(unified_folder(run), run, title=title, results=results, notes=notes)
 
 
 def fitted(
