@@ -67,7 +67,9 @@ def fresh_vision(sizes: UnifiedSizes) -> Any:
 class VisionReader(nn.Module):
     """What shows that codes hold the picture; thrown away afterwards.
 
-    Emu3's own decoder is many times larger than all else here, and no policy needs it.
+    Emu3's own decoder is many times larger than all else here, and no policy needs it. It reads
+    each code by itself, so that a code says what it shows without its neighbours: that is how a
+    language model meets it.
 
     Args:
         dim: Dimension of a code.
@@ -77,7 +79,7 @@ class VisionReader(nn.Module):
     def __init__(self, dim: int, width: int = 96) -> None:
         super().__init__()
         self.look = nn.Sequential(
-            nn.Conv2d(dim, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 1), nn.GELU()
+            nn.Conv2d(dim, width, 1), nn.GELU(), nn.Conv2d(width, width, 1), nn.GELU()
         )
         self.paint = nn.Conv2d(width, 3 * CODE_SIDE**2, 1)
         self.see = nn.Conv2d(width, len(KINDS) * CODE_CELLS**2, 1)
