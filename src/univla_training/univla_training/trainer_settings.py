@@ -34,7 +34,7 @@ class TrainerSettings:
     ema: float = parameter(0.0, 'Decay of averaged weights; 0 averages none', low=0.0, high=1.0)
     bfloat16: bool = parameter(False, 'Compute in bfloat16, keep weights in float32')
     seed: int = parameter(0, 'Seed of weights and of the order of samples', low=0)
-    threads: int = parameter(0, 'CPU threads of torch; 0 leaves them', low=0)
+    threads: int = parameter(0, 'CPU threads of torch; 0 takes idle cores', low=0)
     prefetch: int = parameter(0, 'Batches drawn ahead on a thread of their own', low=0, high=64)
     save_every_s: float = parameter(60.0, 'Time between checkpoints [s]', low=0.0)
     log_every: int = parameter(20, 'Steps that a row of the history averages', low=1)

@@ -138,6 +138,7 @@ def declare_uniact(
         gripper='open_positive_unit' if embodiment.gripper else 'none',
         gripper_binary=embodiment.gripper is not None,
         relative=head_is_relative(head, space),
+        temporal_ensembling=head_is_relative(head, space),
         robot=embodiment.name,
         source=f'{source}, recipe {run.recipe.name}, seed {run.seed}',
     )

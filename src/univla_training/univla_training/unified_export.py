@@ -98,6 +98,7 @@ def declare_tokens(
         gripper='open_positive_unit' if embodiment.gripper else 'none',
         gripper_binary=embodiment.gripper is not None,
         relative=is_relative(space),
+        temporal_ensembling=is_relative(space),
         robot=embodiment.name,
         source=f'unified VLA, recipe {run.recipe.name}, seed {run.seed}',
     )
