@@ -8,6 +8,7 @@ import pytest
 import torch
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import ActionError
+from univla_core.errors import ConfigError
 from univla_core.errors import TrainingError
 from univla_decoders.declaration import read_declaration
 from univla_decoders.increments import added_up
@@ -20,6 +21,7 @@ from univla_training.run import TrainingRun
 from univla_training.stages import run_card
 from univla_training.unified_pretraining import pretrain_unified
 from univla_training.unified_task import UnifiedTask
+from univla_training.unified_task import near_ids
 from univla_training.unified_training import WEIGHTS
 from univla_training.unified_training import WORLD
 from univla_training.unified_training import fitted
@@ -183,6 +185,33 @@ def test_training_goes_on_from_a_released_folder(run, tmp_path):
 
 
 # Pieces.
+
+
+def test_labels_are_spread_over_neighbouring_coefficients(arms_store):
+    """At a spread of 1 the neighbour weighs exp(-1/2) = 0.607 of the coefficient itself."""
+    shown = {'widowx': demonstrations(arms_store, 'widowx', 'eef_pose')}
+    fast = fitted(shown, 10.0, 41)
+    near = near_ids(fast, 1.0)
+    zero = fast.encode(np.zeros((4, 7)))[0]
+    value = {int(fast.bytes_of(number)[0]): number for number in range(41)}
+    above = value[fast.bytes_of(zero)[0] + 1]
+    assert near[zero].argmax() == zero and near[zero].sum() == pytest.approx(1.0)
+    assert float(near[zero, above] / near[zero, zero]) == pytest.approx(0.6065, abs=1e-3)
+    with pytest.raises(ConfigError, match='label_spread'):
+        near_ids(fitted(shown, 10.0, 256), 1.0)
+
+
+def test_near_misses_cost_less_where_labels_are_spread(run):
+    speaker = unified_language.fresh_speaker(run)
+    shown = {'widowx': demonstrations(run.store, 'widowx', 'eef_pose')}
+    codes = visual_codes(run, run.store)
+    fast = fitted(shown, 10.0, 41)
+    plain = UnifiedTask(speaker, run.store, codes, shown, fast)
+    spread = UnifiedTask(speaker, run.store, codes, shown, fast, label_spread=1e-3)
+    batch = plain.batch([int(row) for row in shown['widowx'].rows[:3]])
+    with torch.no_grad():  # a spread of nothing is the plain label
+        torch.testing.assert_close(plain.loss(batch)[0], spread.loss(batch)[0])
+        assert plain.loss(batch)[1] == spread.loss(batch)[1]
 
 
 def test_places_and_ids_belong_together():

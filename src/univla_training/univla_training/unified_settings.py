@@ -87,6 +87,9 @@ class UnifiedPolicySettings(TrainerSettings):
     tasks: list[str] = parameter([], 'Tasks to learn from; empty takes those of the data')
     video: bool = parameter(False, 'Whether a sequence holds the step before, too')
     learn_vision: bool = parameter(False, 'Learn the pictures beside the actions')
+    label_spread: float = parameter(
+        0.0, 'Spread of labels over neighbouring coefficients; 0 as the original', low=0.0
+    )
     vision_weight: float = parameter(0.5, 'Weight of visual ids', low=0.0)
     pointing_share: float = parameter(
         0.0, 'Share of each batch that goes on pointing in rendered scenes', low=0.0, high=0.9

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from univla_core.errors import ActionError
+from univla_core.errors import ConfigError
 from univla_models.emu3_language import continue_greedily
 from univla_models.emu3_language import weighted_loss
 from univla_models.fast_grammar import ChunkGrammar
@@ -121,6 +122,8 @@ class UnifiedTask(SequenceTask):
         video: Whether the observation one chunk earlier and its chunk come first.
         learn_vision: Whether pictures are learned, too.
         vision_weight: Weight of visual ids.
+        label_spread: Spread of the labels over neighbouring coefficients, see `near_ids`; 0 for
+            none, as the original.
     """
 
     def __init__(
@@ -134,9 +137,13 @@ class UnifiedTask(SequenceTask):
         video: bool = False,
         learn_vision: bool = False,
         vision_weight: float = 0.5,
+        label_spread: float = 0.0,
     ) -> None:
         super().__init__(speaker, vision_weight)
         self._store, self._codes, self.fast = store, codes, fast
+        spoken = [LAST_ACTION - number for number in range(fast.num_ids)]
+        self._ids = torch.from_numpy(speaker.vocabulary.places(spoken)) if label_spread else None
+        self._near = near_ids(fast, label_spread) if label_spread else None
         self._labels = everything_labels if learn_vision else action_labels
         self._video = video
         self.shown = dict(demonstrations)
@@ -163,6 +170,23 @@ class UnifiedTask(SequenceTask):
             place = min(int(np.searchsorted(cumulative, rng.random())), len(cumulative) - 1)
             picked.append(int(self.shown[robots[number]].rows[place]))
         return self.batch(picked)
+
+    def loss(self, batch: SequenceBatch) -> tuple[Tensor, dict[str, float]]:
+        """The loss, a near miss of a coefficient less bad than a far one if labels are spread."""
+        if self._ids is None or self._near is None:
+            return super().loss(batch)
+        logits = self.speaker.logits(batch.ids, batch.keep)[:, :-1].float()
+        labels = batch.labels[:, 1:].to(logits.device)
+        number = torch.full((logits.shape[-1],), -1, device=logits.device)
+        number[self._ids.to(logits.device)] = torch.arange(len(self._ids), device=logits.device)
+        asked = labels != NO_LABEL
+        said, wanted = logits[asked].log_softmax(-1), labels[asked]  # (asked, ids), (asked,)
+        ours = number[wanted]
+        near = self._near.to(logits.device)[ours.clamp(min=0)]
+        spread = -(said[:, self._ids.to(logits.device)] * near).sum(-1)
+        plain = -said.gather(1, wanted[:, None])[:, 0]
+        loss = torch.where(ours >= 0, spread, plain).mean()
+        return loss, {'right': float((said.argmax(-1) == wanted).float().mean())}
 
     def batch(self, rows: Sequence[int]) -> SequenceBatch:
         """The batch of given frames."""
@@ -238,3 +262,31 @@ class UnifiedTask(SequenceTask):
         network.train(was)
         figures = {'held_out': float(np.mean(losses)), 'decoded': len(off) / len(some)}
         return figures | ({'off': float(np.mean(off))} if off else {})
+
+
+def near_ids(fast: FastTokenizer, spread: float) -> Tensor:
+    """Labels of each FAST id over all of them, by how near their coefficients are, (ids, ids).
+
+    Ids that do not occur are near nothing. Coefficients are numbers: who says 7 instead of 8 is
+    nearly right, which plain cross-entropy does not know.
+
+    Args:
+        fast: A tokenizer that merges nothing.
+        spread: Standard deviation in coefficients.
+
+    Raises:
+        ConfigError: If an id stands for several coefficients.
+    """
+    values = np.full(fast.num_ids, np.inf)
+    for number in range(fast.tokenizer.get_vocab_size()):
+        spelled = fast.bytes_of(number)
+        if len(spelled) != 1 or spelled[0] > 127:
+            raise ConfigError(
+                f'FAST id {number} stands for {len(spelled)} bytes, so its neighbours cannot be '
+                'told; set label_spread to 0, or action_ids to the number of coefficients'
+            )
+        values[number] = spelled[0]
+    there = np.isfinite(values)
+    off = np.where(there, values, 0.0)
+    near = np.exp(-0.5 * ((off[:, None] - off[None]) / spread) ** 2) * there * there[:, None]
+    return torch.from_numpy(near / np.maximum(near.sum(-1, keepdims=True), 1e-12)).float()

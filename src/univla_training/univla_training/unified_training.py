@@ -116,6 +116,7 @@ def train_unified(run: TrainingRun) -> Path:
         'video': section.video,
         'learn_vision': section.learn_vision,
         'vision_weight': section.vision_weight,
+        'label_spread': section.label_spread,
     }
     task = UnifiedTask(speaker, train, codes, shown, fast, **told)
     kept = {

@@ -1,0 +1,47 @@
+"""The checkpoints that come with the suite: small, trained, and fit for every robot they name."""
+
+import numpy as np
+import pytest
+from univla_core.embodiment import load_embodiment
+from univla_core.paths import checkpoint_path
+from univla_models.policy import load_policy
+from univla_ros.checkpoints import SHIPPED
+from univla_ros.checkpoints import is_trained
+from univla_ros.checkpoints import own_checkpoint
+from univla_ros.robot_decoders import load_decoder
+
+MAX_BYTES = 15 * 1000**2
+ROBOTS = {
+    'univla': ('airbot', 'franka', 'mobile_base', 'widowx'),
+    'uniact': ('airbot', 'franka', 'mobile_base', 'widowx'),
+    'unified_vla': ('franka', 'widowx'),
+}
+
+
+@pytest.mark.parametrize('policy', SHIPPED)
+def test_what_is_shipped_is_small_trained_and_tells_what_it_is(policy):
+    folder = checkpoint_path(SHIPPED[policy])
+    assert own_checkpoint('auto', policy) == folder.name and is_trained(folder)
+    files = [path for path in folder.rglob('*') if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= MAX_BYTES
+    card = (folder / 'model_card.md').read_text(encoding='utf-8')
+    assert '| rate | ci_low | ci_high |' in card, 'its success rates belong in the model card'
+
+
+@pytest.mark.parametrize('policy', SHIPPED)
+def test_every_decoder_that_is_shipped_turns_a_plan_into_a_chunk(policy):
+    folder = checkpoint_path(SHIPPED[policy])
+    planner = load_policy(policy, folder, device='cpu', preprocessing='auto', camera='primary')
+    assert planner.trained
+    picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    latent = planner.plan({'primary': picture}, 'reach the red cube')
+    assert tuple(sorted(path.name for path in (folder / 'decoders').iterdir())) == ROBOTS[policy]
+    for robot in ROBOTS[policy]:
+        body = load_embodiment(robot)
+        decoder = load_decoder(folder / 'decoders' / robot, body)
+        decoder.check_codebook(planner.codebook)
+        declared = decoder.declaration
+        state = np.zeros(declared.proprioception_dim) if declared.proprioception_dim else None
+        rows = decoder.decode(latent, state)
+        assert rows.shape == (declared.horizon, declared.action_dim)
+        assert np.isfinite(rows).all()
