@@ -13,6 +13,7 @@ from univla_core.errors import TrainingError
 from univla_decoders.decoder import RobotDecoder
 from univla_models.policy import load_policy
 from univla_models.uniact_codebook import TemperatureSchedule
+from univla_training.pointing_losses import shown_things
 from univla_training.recipe import recipe_from_mapping
 from univla_training.recorded import picture_processor
 from univla_training.run import TrainingRun
@@ -24,7 +25,6 @@ from univla_training.uniact_pictures import looks
 from univla_training.uniact_pointing import GRID
 from univla_training.uniact_pointing import cells_of_codes
 from univla_training.uniact_pointing import places_of_codes
-from univla_training.uniact_pointing import shown_things
 from univla_training.uniact_pretraining import pretrain_uniact
 from univla_training.uniact_prompting import build_uniact_tokenizer
 from univla_training.uniact_prompting import own_uniact_prompts
@@ -210,7 +210,7 @@ def test_patches_know_what_they_show():
     """14 cells in 2 x 2 patches: a red cell (kind 3) in the upper right, a plate (6) below."""
     labels = torch.zeros(1, 14, 14, dtype=torch.long)
     labels[0, 2, 9], labels[0, 13, :2] = 3, 6
-    shown = shown_things(labels, 2)
+    shown = shown_things(labels, 7)
     assert shown[0, 1].tolist() == [1, 0, 0, 0, 0]
     assert shown[0, 2].tolist() == [0, 0, 0, 2, 0]
     assert int(shown.sum()) == 3

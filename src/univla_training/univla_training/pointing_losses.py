@@ -52,15 +52,16 @@ def plain_attention(model: Any) -> Iterator[None]:
         model.config._attn_implementation = usual
 
 
-def shown_things(labels: Tensor) -> Tensor:
+def shown_things(labels: Tensor, cells: int = CELLS) -> Tensor:
     """How many cells of each patch show each of `THINGS`, (batch, patches, 5).
 
     Args:
         labels: `KINDS` of every cell, (batch, cells, cells).
+        cells: Those of a patch along one side.
     """
     batch, side, _ = labels.shape
-    grid = labels.view(batch, side // CELLS, CELLS, side // CELLS, CELLS)
-    grid = grid.permute(0, 1, 3, 2, 4).reshape(batch, -1, CELLS * CELLS)
+    grid = labels.view(batch, side // cells, cells, side // cells, cells)
+    grid = grid.permute(0, 1, 3, 2, 4).reshape(batch, -1, cells * cells)
     return torch.stack([(grid == KINDS.index(thing)).sum(-1) for thing in THINGS], dim=-1)
 
 

@@ -15,6 +15,7 @@ from univla_models.uniact_resnet import SIDE
 from univla_training.pointing import KINDS
 from univla_training.pointing import THINGS
 from univla_training.pointing import PointingPictures
+from univla_training.pointing_losses import shown_things
 from univla_training.pointing_task import GRID
 from univla_training.pointing_task import NAMED
 from univla_training.pointing_task import PointingBatch
@@ -127,7 +128,7 @@ class UniactPointing(PointingTask):
 
     def _patches(self, tokens: Tensor, labels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """How badly patches tell the things in them by name, and the place of the largest one."""
-        shown = shown_things(labels, round(tokens.shape[1] ** 0.5))
+        shown = shown_things(labels, labels.shape[1] // round(tokens.shape[1] ** 0.5))
         table = self._uniact.ua_extractor.language_model['model'].get_input_embeddings()
         names = table(self._words.to(tokens.device))
         target = (shown[..., : len(NAMED)] > 0).float()
@@ -212,20 +213,6 @@ def places_of_codes(goal: Tensor, codes: int) -> Tensor:
 def cells_of_codes(codes: int) -> Tensor:
     """The first cell that each universal action stands for, (codes,)."""
     return torch.arange(codes) * GRID**2 // codes
-
-
-def shown_things(labels: Tensor, grid: int) -> Tensor:
-    """How many cells of each patch show each of `THINGS`, (batch, grid², 5).
-
-    Args:
-        labels: `KINDS` of every cell, (batch, cells, cells).
-        grid: Patches along one side.
-    """
-    batch, side, _ = labels.shape
-    cells = side // grid
-    parts = labels.view(batch, grid, cells, grid, cells).permute(0, 1, 3, 2, 4)
-    parts = parts.reshape(batch, grid * grid, cells * cells)
-    return torch.stack([(parts == KINDS.index(thing)).sum(-1) for thing in THINGS], dim=-1)
 
 
 def _mean(values: Tensor) -> Tensor:

@@ -16,11 +16,11 @@ from torch import nn
 from univla_models.unified_vla_tokens import IMAGE
 from univla_models.unified_vla_tokens import SequenceWriter
 
-from univla_training.pointing import KINDS
 from univla_training.pointing import THINGS
 from univla_training.pointing import PointingPictures
 from univla_training.pointing_losses import GRID
 from univla_training.pointing_losses import plain_attention
+from univla_training.pointing_losses import shown_things
 from univla_training.pointing_losses import soft_cells
 from univla_training.pointing_task import NAMED
 from univla_training.pointing_task import task_question
@@ -255,7 +255,4 @@ def shown_in_codes(labels: np.ndarray, shape: Sequence[int]) -> Tensor:
         for axis, count in zip((1, 2), shape, strict=True)
     )
     drawn = labels[:, rows.astype(int)[:, None], columns.astype(int)[None]]
-    parts = drawn.reshape(len(labels), shape[0], CODE_CELLS, shape[1], CODE_CELLS)
-    parts = parts.transpose(0, 1, 3, 2, 4).reshape(len(labels), shape[0] * shape[1], -1)
-    counts = [(parts == KINDS.index(thing)).sum(-1) for thing in THINGS]
-    return torch.from_numpy(np.stack(counts, axis=-1))
+    return shown_things(torch.from_numpy(drawn), CODE_CELLS)

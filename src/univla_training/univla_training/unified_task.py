@@ -177,15 +177,13 @@ class UnifiedTask(SequenceTask):
             return super().loss(batch)
         logits = self.speaker.logits(batch.ids, batch.keep)[:, :-1].float()
         labels = batch.labels[:, 1:].to(logits.device)
-        number = torch.full((logits.shape[-1],), -1, device=logits.device)
-        number[self._ids.to(logits.device)] = torch.arange(len(self._ids), device=logits.device)
         asked = labels != NO_LABEL
         said, wanted = logits[asked].log_softmax(-1), labels[asked]  # (asked, ids), (asked,)
-        ours = number[wanted]
-        near = self._near.to(logits.device)[ours.clamp(min=0)]
-        spread = -(said[:, self._ids.to(logits.device)] * near).sum(-1)
+        ids, near = self._ids.to(logits.device), self._near.to(logits.device)
+        ours = wanted[:, None] == ids  # (asked, FAST ids)
+        spread = -(said[:, ids] * near[ours.int().argmax(-1)]).sum(-1)
         plain = -said.gather(1, wanted[:, None])[:, 0]
-        loss = torch.where(ours >= 0, spread, plain).mean()
+        loss = torch.where(ours.any(-1), spread, plain).mean()
         return loss, {'right': float((said.argmax(-1) == wanted).float().mean())}
 
     def batch(self, rows: Sequence[int]) -> SequenceBatch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -246,7 +247,8 @@ def visual_codes(run: TrainingRun, store: FrameStore) -> np.ndarray:
 def coded_scenes(run: TrainingRun) -> tuple[PointingPictures, np.ndarray]:
     """Scenes of the pretraining, and their visual codes, uint16, (scenes, rows, columns)."""
     scenes = _pictures(run, run.recipe.unified.pretraining)
-    path = run.folder(STAGE) / f'codes_of_{len(scenes)}_scenes.npy'
+    which = hashlib.sha256(scenes.places.tobytes()).hexdigest()[:12]
+    path = run.folder(STAGE) / f'codes_of_scenes_{which}.npy'
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix('.part.npy')
