@@ -184,13 +184,14 @@ def test_proprioception_is_axes_and_opening():
     np.testing.assert_array_equal(told[:, 6], episode.opening)
 
 
-def test_windows_with_a_kick_are_not_clean():
+@pytest.mark.parametrize('source', ['kick', 'detour'])
+def test_windows_with_a_kick_are_not_clean(source):
     """A kick in frame 6 spoils the chunks of frames 3 to 6, whose rows reach into it."""
     import dataclasses
 
     episode = wandering('widowx')
     sources = episode.sources.astype('U8')
-    sources[6] = 'kick'
+    sources[6] = source
     kicked = dataclasses.replace(episode, sources=sources)
     assert np.flatnonzero(~clean(kicked)).tolist() == [3, 4, 5, 6]
     assert clean(episode).all()

@@ -24,7 +24,7 @@ from univla_data.episode import SentCommands
 #: Rows of a chunk, and the time between them [s].
 HORIZON, STEP_S = 4, 0.2
 #: Sources whose motion is not worth imitating.
-UNCLEAN = ('kick', 'hold', 'random')
+UNCLEAN = ('kick', 'detour', 'hold', 'random')
 
 
 def actions(

@@ -14,8 +14,8 @@ from univla_data import topics
 from univla_data.command_track import CommandTrack
 from univla_data.episode import SentCommands
 
-#: A kick that lasted at least this share of a frame spoils it.
-_KICK_SHARE = 0.05
+#: Sources that spoil a frame if they drove at least this share of it.
+_SPOILERS, _SPOILING_SHARE = ('kick', 'detour'), 0.05
 
 
 class Driving:
@@ -77,7 +77,7 @@ class Driving:
         return track.at(stamps), asked
 
     def sources(self, stamps: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Who drove most of each frame; a kick counts however short it was. Shape (T,)."""
+        """Who drove most of each frame; kicks and detours count however short. Shape (T,)."""
         frames = zip(stamps.tolist(), ends.tolist(), strict=True)
         return np.array([self._source(begin, end) for begin, end in frames])
 
@@ -90,8 +90,9 @@ class Driving:
             stop = min(end, times[index + 1]) if index + 1 < len(times) else end
             shares[self._name(*self._changes[index][1:])] += max(0.0, stop - start)
             index += 1
-        if shares['kick'] >= _KICK_SHARE * (end - begin):
-            return 'kick'
+        for name in _SPOILERS:
+            if shares[name] >= _SPOILING_SHARE * (end - begin):
+                return name
         return max(shares, key=shares.__getitem__) if shares else 'hold'
 
     def _name(self, source: str, sequence: int) -> str:

@@ -17,6 +17,7 @@ from univla_core.embodiment import load_embodiment
 from univla_core.errors import ConfigError
 from univla_core.errors import DataError
 from univla_core.latent_action import LatentAction
+from univla_data.actions import clean
 from univla_data.episode_reader import find_episodes
 from univla_data.episode_reader import read_episode
 from univla_data.message_types import deserialized
@@ -223,6 +224,22 @@ def test_a_full_disk_ends_it_before_anything_is_lost(tmp_path, monkeypatch):
     with pytest.raises(DataError, match='MB are free'):
         Collection('widowx', 'reach', options, lambda report: None).run()
     assert not find_episodes(tmp_path)
+
+
+def test_a_policy_takes_detours_that_nobody_imitates(tmp_path):
+    """Frames from which on a detour drove are told apart, whoever began."""
+    options = CollectOptions(
+        robot='widowx', task='reach', episodes=2, out=tmp_path, detours='tiny', workers=1
+    )
+    Collection('widowx', 'reach', options, lambda report: None).run()
+    episodes = [read_episode(folder) for folder in find_episodes(tmp_path)]
+    sources = [source for episode in episodes for source in episode.sources]
+    assert set(sources) == {'detour', 'expert'}
+    for episode in episodes:
+        assert episode.success and episode.metadata['details']['detours'] == 'tiny'
+        assert not clean(episode)[episode.sources == 'detour'].any()
+    with pytest.raises(ConfigError, match='begun with detours tiny'):
+        Collection('widowx', 'reach', dataclasses.replace(options, detours=''), print)
 
 
 def test_unknown_words_are_named():

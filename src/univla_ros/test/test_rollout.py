@@ -17,6 +17,7 @@ from univla_ros.conversions import action_chunk_to_msg
 from univla_ros.nodes.controller_node import ControllerConfig
 from univla_ros.nodes.controller_node import collision_model
 from univla_ros.rollout import CheckpointBrain
+from univla_ros.rollout import DetourBrain
 from univla_ros.rollout import ExpertBrain
 from univla_ros.rollout import Observer
 from univla_ros.rollout import Plan
@@ -46,6 +47,9 @@ class Record(Observer):
 
     def on_chunk(self, chunk):
         self.events.append(('chunk', chunk))
+
+    def on_plan(self, stamp, plan):
+        self.events.append(('plan', plan))
 
     def on_control_status(self, stamp, status):
         self.events.append(('status', (stamp, status)))
@@ -289,6 +293,36 @@ def test_expert_reaches(worlds):
     assert result.outcome.success, result.outcome.text
     assert result.success_time_s < result.duration_s <= result.success_time_s + 0.6
     assert not result.faults.keys() - {'no_chunk'}
+
+
+def test_an_expert_brings_home_what_a_policy_led_astray(worlds):
+    """Chance drives in between; the expert reaches the cube all the same."""
+    world = worlds('widowx')
+    record, instruction = Record(), instruction_for('reach', 'green')
+    lost = RandomBrain(world.embodiment, np.random.default_rng(1))
+    brain = DetourBrain(world, lost, np.random.default_rng(1))
+    rollout = Rollout(world.embodiment, instruction, brain, seed=4, world=world, observer=record)
+    result = rollout.run(max_duration_s=30.0)
+    assert result.outcome.success, result.outcome.text
+    assert {plan.source for plan in record.all('plan')} == {'detour', 'expert'}
+    detours = [plan for plan in record.all('plan') if plan.source == 'detour']
+    assert {plan.action_space for plan in detours} == {'eef_delta'}
+    assert 4 <= len(detours) < result.plans
+
+
+def test_a_refused_plan_leaves_the_detour_to_the_expert(worlds):
+    class Refuses:
+        def reset(self, instruction):
+            pass
+
+        def plan(self, observation, state):
+            raise ActionError('no action')
+
+    world = worlds('widowx')
+    brain = DetourBrain(world, Refuses(), np.random.default_rng(1))
+    instruction = instruction_for('reach', 'green')
+    result = Rollout(world.embodiment, instruction, brain, seed=4, world=world).run()
+    assert result.outcome.success and result.refused == 0
 
 
 def test_expert_drives_from_the_seat(worlds):

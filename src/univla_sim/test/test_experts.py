@@ -5,6 +5,7 @@ import pytest
 from univla_core.embodiment import load_embodiment
 from univla_core.embodiment import robot_names
 from univla_core.errors import ConfigError
+from univla_sim.approach import RAMP_M
 from univla_sim.approach import STEP_M
 from univla_sim.approach import funnel_step
 from univla_sim.experts import EXPERTS
@@ -87,6 +88,21 @@ def test_an_arm_is_told_the_poses_that_its_increments_lead_to(carry_out):
     base, driver = prepare('mobile_base', 'drive', seed=2)
     assert driver.chunk()[1] == 'base_twist'
     assert base.embodiment.kind == 'base'
+
+
+def test_an_arm_goes_on_from_where_somebody_else_led_it(carry_out):
+    """Led 2 cm a step sidewards by others, the hand is slowed down, not stopped."""
+    world, expert = prepare('widowx', 'reach', seed=2)
+    carry_out(world, expert, most=3)
+    start = world.embodiment.chain.forward(world.joint_targets)[:3, 3]
+    rows = np.zeros((4, 7))
+    rows[:, :3] = start + np.outer(np.arange(1, 5), (0.0, 0.02, 0.0))
+    expert.led(rows, 'eef_pose')
+    world.step(expert.step_s)
+    assert expert.plan()[0][1] >= 0.02 - RAMP_M - 1e-9
+    expert.led(rows, 'joint_position')  # of other rows nothing is remembered but the servos' goals
+    world.step(expert.step_s)
+    assert np.linalg.norm(expert.plan()[0][:3]) <= RAMP_M + 1e-9
 
 
 def test_consecutive_plans_agree(carry_out):

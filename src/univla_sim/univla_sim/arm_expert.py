@@ -143,6 +143,16 @@ class ArmExpert(Expert):
             row[:3], row[3:6] = place, vector_from_rotation(rotation)
         return rows, 'eef_pose'
 
+    def led(self, rows: np.ndarray, space: str) -> None:
+        """Remember where the hand is asked to go; see `Expert.led`."""
+        super().led(rows, space)
+        if space != 'eef_pose':
+            self._asked = None  # where the servos are told to be is all there is to go by
+            return
+        self.look()
+        ways = np.diff(rows[:, :3], axis=0, prepend=self._start[0][None])
+        self._asked = _Asked(self.world.time, *self._start, ways)
+
     def told_rotation(self) -> np.ndarray:
         """How the hand is told to be turned, (3, 3)."""
         robot = self.world.embodiment

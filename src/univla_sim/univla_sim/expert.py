@@ -86,6 +86,15 @@ class Expert(ABC):
         """What a controller is told: rows (horizon, action_dim), and their action space."""
         return self.plan(horizon), self.action_space
 
+    def led(self, rows: np.ndarray, space: str) -> None:
+        """Somebody else leads the robot from now on, by a chunk; `plan` takes over from there.
+
+        Args:
+            rows: The chunk in robot units, (horizon, action_dim).
+            space: Its action space.
+        """
+        self._done_at = None
+
     @property
     def source(self) -> str:
         """Who moves the robot in the first row planned last: `expert`, or `kick`."""

@@ -25,6 +25,13 @@ def collect(
         bool,
         typer.Option(help='Throw the robot off its way now and then, to show how to recover.'),
     ] = True,
+    detours: Annotated[
+        str,
+        typer.Option(
+            help='A checkpoint whose policy drives in between instead of kicks; the expert shows '
+            'how to go on from where it leads (DAgger).'
+        ),
+    ] = '',
     camera_rate_hz: Annotated[
         float, typer.Option(help='Pictures per second.', min=1.0, max=60.0)
     ] = 5.0,
@@ -50,7 +57,8 @@ def collect(
         episodes=episodes,
         seed=seed,
         out=out,
-        kicks=kicks,
+        kicks=kicks and not detours,
+        detours=detours,
         camera_rate_hz=camera_rate_hz,
         keep_failures=keep_failures,
         raw=raw,

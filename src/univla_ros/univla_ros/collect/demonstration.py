@@ -19,22 +19,30 @@ from univla_data.provenance import Provenance
 from univla_data.provenance import hash_of
 from univla_data.provenance import hash_of_robot
 from univla_data.provenance import software
+from univla_models.policy import policy_of
 from univla_sim.tasks import instruction_for
 from univla_sim.variation import Variation
 from univla_sim.world import World
 
+from univla_ros.checkpoints import ensure_checkpoint
 from univla_ros.collect.episode_recorder import EpisodeRecorder
 from univla_ros.collect.options import Job
 from univla_ros.evaluation.cases import colors_of
 from univla_ros.nodes.controller_node import ControllerConfig
+from univla_ros.rollout import CheckpointBrain
+from univla_ros.rollout import DetourBrain
 from univla_ros.rollout import ExpertBrain
 from univla_ros.rollout import Rollout
 from univla_ros.rollout import RolloutResult
+from univla_ros.rollout.checkpoint_brain import read_checkpoint_config
+from univla_ros.rollout.rollout import time_limit_s
 
 #: Room that must be left on the disk before an episode begins [bytes].
 ROOM = 200 * 2**20
 #: An episode ends so long after success [s], or before when the expert says that it has rested.
 _REST_S = 1.0
+#: How many times as long an episode with detours may take.
+_DETOURED = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +96,7 @@ def _recorded(job: Job) -> Report:
     begin = time.perf_counter()
     options, world = job.options, _world(job.robot)
     instruction = instruction_for(job.task, colors_of(job.seed)[0])
-    # Chance of its own: the scene's seed alone would move the robot as the objects were placed.
-    brain = ExpertBrain(world, np.random.default_rng((job.seed, 1)), kicks=options.kicks)
+    brain = _brain(job, world)
     provenance = _provenance(job, world.embodiment, instruction)
     quality = None if options.raw else QUALITY
     with EpisodeWriter(job.path, world.embodiment, provenance, quality=quality) as writer:
@@ -104,7 +111,7 @@ def _recorded(job: Job) -> Report:
             observer=recorder,
             world=world,
             after_success_s=_REST_S,
-        ).run()
+        ).run(_DETOURED * time_limit_s(instruction) if options.detours else None)
         success = bool(result.outcome.success)
         kept = success or options.keep_failures
         if kept:
@@ -121,6 +128,14 @@ def _recorded(job: Job) -> Report:
         bytes=sum(p.stat().st_size for p in job.path.iterdir()) if kept else 0,
         text=result.outcome.text,
     )
+
+
+def _brain(job: Job, world: World) -> ExpertBrain:
+    # Chance of its own: the scene's seed alone would move the robot as the objects were placed.
+    rng = np.random.default_rng((job.seed, 1))
+    if job.options.detours:
+        return DetourBrain(world, _policy(job.options.detours, job.robot), rng)
+    return ExpertBrain(world, rng, kicks=job.options.kicks)
 
 
 def _close(
@@ -155,7 +170,12 @@ def _provenance(job: Job, embodiment: Embodiment, instruction: str) -> Provenanc
         driver='expert',
         cameras={'primary': job.options.camera_rate_hz},
         hashes={'robot': hash_of_robot(embodiment), 'safety_limits': hash_of(limits)},
-        details={'simulated': True, 'kicks': job.options.kicks, 'variation': 'training'},
+        details={
+            'simulated': True,
+            'kicks': job.options.kicks,
+            'detours': job.options.detours,
+            'variation': 'training',
+        },
         **software(),
     )
 
@@ -167,3 +187,9 @@ def _numbers(limits: object) -> dict[str, np.ndarray]:
 @functools.lru_cache(maxsize=2)
 def _world(robot: str) -> World:
     return World(load_embodiment(robot))
+
+
+@functools.lru_cache(maxsize=2)
+def _policy(checkpoint: str, robot: str) -> CheckpointBrain:
+    config = read_checkpoint_config(ensure_checkpoint(checkpoint))
+    return CheckpointBrain(checkpoint, robot, policy=policy_of(config))

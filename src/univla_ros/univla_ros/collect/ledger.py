@@ -32,6 +32,7 @@ class Ledger:
         self._folder, self._path = folder, folder / _NAME
         self._settings = {
             'kicks': options.kicks,
+            'detours': options.detours,
             'camera_rate_hz': options.camera_rate_hz,
             'keep_failures': options.keep_failures,
             'raw': options.raw,
@@ -86,6 +87,7 @@ class Ledger:
             before, self._failed = document['settings'], document['failed']
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f'{self._path} is damaged ({error}); remove it') from error
+        before.setdefault('detours', '')  # of before there were any
         other = {k: v for k, v in before.items() if self._settings.get(k) != v}
         if other:
             said = ', '.join(f'{name} {value}' for name, value in other.items())

@@ -25,6 +25,7 @@ class CollectOptions:
         seed: First scene, counted from `FIRST_SEED`.
         out: Folder; episodes are in `<out>/<robot>/<task>/<seed>`.
         kicks: Whether random motions disturb the demonstrations.
+        detours: Checkpoint whose policy drives in between; empty for none.
         camera_rate_hz: Pictures per second.
         keep_failures: Whether episodes that failed are kept too.
         raw: Whether pictures are stored as they are instead of as JPEG.
@@ -37,6 +38,7 @@ class CollectOptions:
     seed: int = 0
     out: Path = Path('data')
     kicks: bool = True
+    detours: str = ''
     camera_rate_hz: float = 5.0
     keep_failures: bool = False
     raw: bool = False

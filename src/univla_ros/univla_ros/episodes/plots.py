@@ -24,6 +24,7 @@ _COLORS = {
     'teleop': 'tab:orange',
     'policy': 'tab:blue',
     'kick': 'tab:red',
+    'detour': 'tab:brown',
     'random': 'tab:purple',
     'hold': 'tab:gray',
 }

@@ -22,7 +22,13 @@ matplotlib.use('Agg')
 
 _COLUMNS = 3
 _MOMENTS = 5
-_COLORS = {'teleop': 'tab:orange', 'kick': 'tab:red', 'random': 'tab:purple', 'hold': 'tab:gray'}
+_COLORS = {
+    'teleop': 'tab:orange',
+    'kick': 'tab:red',
+    'detour': 'tab:brown',
+    'random': 'tab:purple',
+    'hold': 'tab:gray',
+}
 
 
 def write_chunks(

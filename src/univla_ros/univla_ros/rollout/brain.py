@@ -30,7 +30,7 @@ class Plan:
         action_space: Name of the action space.
         names: One axis name per action dimension.
         step_duration_s: Time between two rows [s].
-        source: Who planned: `policy`, `expert`, `kick` or `random`.
+        source: Who planned: `policy`, `expert`, `kick`, `detour` or `random`.
         latent: The latent action behind it, None without one.
     """
 
