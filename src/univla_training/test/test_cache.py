@@ -197,6 +197,17 @@ def test_kicks_and_failures_are_not_imitated():
     assert arrays['clean'].tolist() == stale.tolist()
 
 
+def test_what_follows_a_push_is_not_imitated():
+    """Success after 0.7 s leaves frames 0 to 3; other tasks show their end in the picture."""
+    known = {'metadata': {'details': {'success_time_s': 0.7}}}
+    _, arrays = encode(with_changes(task='push', **known), FORMAT, 'test')
+    assert arrays['clean'].tolist() == [True] * 4 + [False] * 4
+    _, arrays = encode(with_changes(task='pick', **known), FORMAT, 'test')
+    assert arrays['clean'].all()
+    _, arrays = encode(with_changes(task='push'), FORMAT, 'test')  # nobody noted when it was done
+    assert arrays['clean'].all()
+
+
 def record(path: Path, seed: int) -> None:
     """One second of a WidowX that stands still, as the recorder writes it."""
     robot = load_embodiment('widowx')

@@ -21,6 +21,9 @@ from univla_models.release import processor_document
 
 from univla_training.corrections import run_lengths
 
+#: Tasks of which a picture does not show that they are done: a cube that was pushed far enough
+#: looks like one that is being pushed, and rest like hesitation.
+END_UNSEEN = ('push',)
 #: Columns that hold axes or action dimensions; robots with fewer leave NaN.
 WIDTH = 8
 
@@ -41,7 +44,7 @@ class FrameFormat:
     camera: str
     rate_hz: float
     horizon: int
-    version: int = 1
+    version: int = 2
 
     @property
     def step_s(self) -> float:
@@ -160,10 +163,17 @@ def _actions(
 
 
 def _clean(episode: Episode, frame_format: FrameFormat) -> np.ndarray:
-    """Frames whose chunk is worth imitating, by the rules of the recording; in no failure."""
+    """Frames whose chunk is worth imitating, by the rules of the recording; in no failure.
+
+    Of tasks of `END_UNSEEN` only those before success, where the recording tells when that was.
+    """
     if episode.success is False:
         return np.zeros(len(episode.stamps), dtype=bool)
-    return clean(episode, frame_format.horizon, frame_format.step_s)
+    good = clean(episode, frame_format.horizon, frame_format.step_s)
+    success_time_s = (episode.metadata.get('details') or {}).get('success_time_s')
+    if episode.task in END_UNSEEN and success_time_s is not None:
+        good &= episode.stamps < episode.stamps[0] + success_time_s
+    return good
 
 
 def _wide(values: np.ndarray, where: str, what: str) -> np.ndarray:
