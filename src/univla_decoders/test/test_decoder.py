@@ -4,13 +4,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from univla_core.embodiment import load_embodiment
 from univla_core.errors import ActionError
 from univla_core.errors import CheckpointError
 from univla_core.errors import ConfigError
+from univla_core.norm_stats import NormStats
 from univla_decoders.declaration import declaration_from_mapping
 from univla_decoders.declaration import find_declaration
 from univla_decoders.declaration import read_declaration
 from univla_decoders.decoder import RobotDecoder
+from univla_decoders.felt import with_position
+from univla_decoders.heads import HEADS
 
 KINDS = ('manipulation', 'proprioception', 'navigation')
 BODY = np.array([0.1, 0.2, 0.3, 0.4])
@@ -57,6 +61,38 @@ def test_proprioception_is_normalised_before_and_actions_after(make, plan):
         )[0]
     np.testing.assert_allclose(raw, wanted, atol=1e-6)
     np.testing.assert_allclose(decoder.decode(plan(), BODY)[:, 0], raw[:, 0] * 2.0 + 1.0)
+
+
+def test_the_head_is_told_where_the_hand_is(make, plan):
+    """Three of its values of proprioception are forward kinematics of the others."""
+    decoder = RobotDecoder.load(make('proprioception'))
+    arm = load_embodiment('widowx')
+    joints = arm.postures['ready']
+    place = arm.chain.forward(joints)[:3, 3]
+    felt = np.array([*joints, 0.5, *place])
+    np.testing.assert_allclose(with_position(np.append(joints, 0.5), arm), felt, atol=1e-12)
+    told = with_position(np.tile(np.append(joints, 0.5), (3, 1)), arm)
+    np.testing.assert_allclose(told, np.tile(felt, (3, 1)), atol=1e-12)
+    declared = replace(
+        decoder.declaration, proprioception_dim=10, end_effector_position=True, robot='widowx'
+    )
+    config = replace(decoder.head.config, proprioception_dim=10)
+    head = HEADS['proprioception'](config)
+    stats = replace(decoder.stats, proprioception=NormStats(mean=felt - 1.0, std=np.full(10, 2.0)))
+    wide = RobotDecoder(head, declared, stats)
+    assert wide.declaration.measured_dim == 7
+    with torch.no_grad():
+        wanted = head(
+            torch.from_numpy(plan().latent)[None],
+            torch.from_numpy(plan().visual)[None],
+            torch.full((1, 10), 0.5),
+        )[0]
+    raw = wide.predict(plan(), np.append(joints, 0.5))
+    np.testing.assert_allclose(raw, wanted, atol=1e-6)
+    with pytest.raises(ActionError, match='needs 7 finite values'):
+        wide.predict(plan(), felt)
+    with pytest.raises(ConfigError, match='end_effector_position needs a robot'):
+        replace(declared, robot='').check('here')
 
 
 def test_dropped_rows_shift_the_start(make, plan):

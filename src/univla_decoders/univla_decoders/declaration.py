@@ -14,6 +14,7 @@ from univla_core.errors import ConfigError
 from univla_core.norm_stats import RULES
 from univla_core.paths import config_directory
 
+from univla_decoders.felt import POSITION_DIM
 from univla_decoders.gripper import CONVENTIONS
 from univla_decoders.heads import HEADS
 
@@ -41,6 +42,9 @@ class DecoderDeclaration:
         num_codes: Size of that vocabulary; 0 if unknown.
         proprioception_dim: Size of the proprioception vector, 0 without one.
         proprioception_normalisation: Rule for proprioception.
+        end_effector_position: The last three values of proprioception are where the end effector
+            is; the decoder works them out from the joints, with which proprioception begins. Needs
+            an arm as `robot`.
         gripper: Convention of the last dimension, see `univla_decoders.gripper.CONVENTIONS`.
         gripper_binary: Open fully above one half and close below, as trained on binary data.
         scale: Factor from un-normalised values to robot units, one per name; empty means 1.
@@ -71,6 +75,7 @@ class DecoderDeclaration:
     num_codes: int = 0
     proprioception_dim: int = 0
     proprioception_normalisation: str = 'none'
+    end_effector_position: bool = False
     gripper: str = 'none'
     gripper_binary: bool = False
     scale: tuple[float, ...] = ()
@@ -82,6 +87,11 @@ class DecoderDeclaration:
     robot: str = ''
     trained: bool = True
     source: str = ''
+
+    @property
+    def measured_dim(self) -> int:
+        """Size of the proprioception vector that the decoder is told."""
+        return self.proprioception_dim - POSITION_DIM * self.end_effector_position
 
     def check(self, where: str) -> None:
         """Refuse a declaration that contradicts itself.
@@ -148,6 +158,13 @@ class DecoderDeclaration:
             raise ConfigError(
                 f'{where}: relative needs action_space eef_pose or joint_position, a robot and '
                 'proprioception_dim'
+            )
+        if self.end_effector_position and not (
+            self.robot and self.proprioception_dim > POSITION_DIM
+        ):
+            raise ConfigError(
+                f'{where}: end_effector_position needs a robot and proprioception_dim of its '
+                f'joints and {POSITION_DIM} more'
             )
         if self.rotation == 'rpy' and not action_space(self.action_space).cartesian:
             raise ConfigError(f'{where}: rotation rpy needs a Cartesian action space')

@@ -24,6 +24,7 @@ from univla_core.temporal_ensembling import softmax
 from univla_decoders.declaration import DecoderDeclaration
 from univla_decoders.declaration import find_declaration
 from univla_decoders.declaration import read_declaration
+from univla_decoders.felt import with_position
 from univla_decoders.gripper import opening
 from univla_decoders.heads import HEADS
 from univla_decoders.heads import DecoderHead
@@ -50,7 +51,8 @@ class RobotDecoder:
         self.head = head.to(device).eval().requires_grad_(False)
         self.stats = stats
         self._device = torch.device(device)
-        self._embodiment = load_embodiment(declaration.robot) if declaration.relative else None
+        kinematic = declaration.relative or declaration.end_effector_position
+        self._embodiment = load_embodiment(declaration.robot) if kinematic else None
         self._action_stats = stats.action if stats else NormStats()
         self._body_stats = (stats.proprioception if stats else None) or NormStats()
 
@@ -109,7 +111,7 @@ class RobotDecoder:
 
         Args:
             latent: The plan; its code vocabulary must be the one of this decoder.
-            proprioception: Robot units, shape (proprioception_dim,), where declared.
+            proprioception: Robot units, shape (measured_dim,), where declared.
 
         Returns:
             Float64 chunk in robot units, shape (horizon, len(names)); the gripper, where there
@@ -228,11 +230,14 @@ class RobotDecoder:
             return None
         self._check_body(proprioception)
         values = np.asarray(proprioception, dtype=np.float64)
+        if self.declaration.end_effector_position:
+            assert self._embodiment is not None
+            values = with_position(values, self._embodiment)
         rule = self.declaration.proprioception_normalisation
         return self._tensor(normalize(values, self._body_stats, rule))
 
     def _check_body(self, proprioception: np.ndarray | None) -> None:
-        dim = self.declaration.proprioception_dim
+        dim = self.declaration.measured_dim
         if proprioception is None:
             raise ActionError(f'this decoder needs proprioception of {dim} values; none was given')
         values = np.asarray(proprioception, dtype=np.float64)

@@ -36,7 +36,13 @@ RECIPE = {
         'head': {'embed_dim': 16, 'blocks': 1, 'heads': 2},
     },
     'data': {'validation_share': 0.0},
-    'decoder': {'steps': 60, 'batch_size': 8, 'learning_rate': 0.02, 'save_every_s': 1000.0},
+    'decoder': {
+        'steps': 60,
+        'batch_size': 8,
+        'learning_rate': 0.02,
+        'save_every_s': 1000.0,
+        'end_effector_position': False,
+    },
 }
 
 
@@ -148,6 +154,27 @@ def test_only_the_correction_was_learned(made):
     name = 'dataset_statistics.json'
     stats = [json.loads((d / name).read_text()) for d in (folder, source / 'decoders' / ROBOT)]
     assert stats[0] == stats[1]
+
+
+def test_a_decoder_learns_to_feel_where_its_hand_is(made, tmp_path):
+    """Asked for by the recipe: at first the same decoder, told three numbers more."""
+    run, source, _ = made
+    section = dataclasses.replace(run.recipe.decoder, end_effector_position=True)
+    recipe = dataclasses.replace(run.recipe, decoder=section)
+    wider = dataclasses.replace(run, recipe=recipe, out=tmp_path)
+    folder = finetune_decoder(wider, ROBOT, str(source))
+    known, narrow = (r.result(f'finetune/{ROBOT}') for r in (wider, run))
+    assert known['held_out_before'] == pytest.approx(narrow['held_out_before'], rel=1e-5)
+    assert known['held_out'] < 0.5 * known['held_out_before']
+    decoder = RobotDecoder.load(folder)
+    assert decoder.declaration.end_effector_position
+    assert (decoder.declaration.proprioception_dim, decoder.declaration.measured_dim) == (10, 7)
+    entry = json.loads((folder / 'dataset_statistics.json').read_text())[ROBOT]['proprio']
+    place = load_embodiment(ROBOT).chain.forward(load_embodiment(ROBOT).postures['ready'])[:3, 3]
+    assert np.linalg.norm(np.array(entry['mean'][-3:]) - place) < 0.1
+    again = dataclasses.replace(wider, out=tmp_path / 'again')  # wide enough already
+    second = finetune_decoder(again, ROBOT, str(source), decoder=str(folder))
+    assert RobotDecoder.load(second).declaration.proprioception_dim == 10
 
 
 def test_a_finished_one_is_left_alone_and_other_recordings_need_another_folder(made, tmp_path):

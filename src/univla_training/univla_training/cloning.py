@@ -50,6 +50,7 @@ def train_clone(run: TrainingRun, share: float | None = None) -> Path:
             share=part,
             seed=settings.seed,
             proprioception=run.recipe.decoder.proprioception,
+            position=run.recipe.decoder.end_effector_position,
         )
         for robot in robots
     }

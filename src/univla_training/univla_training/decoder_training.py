@@ -183,6 +183,7 @@ def shown_and_held(
     train, held = split
     told: dict[str, Any] = {
         'proprioception': section.proprioception,
+        'position': section.end_effector_position,
         'correction_weight': section.correction_weight,
         'imitate_policy': section.imitate_policy,
     }
@@ -235,6 +236,7 @@ def declare(
         num_codes=NUM_CODES,
         proprioception_dim=shown.body_dim,
         proprioception_normalisation='mean_std' if shown.body_dim else 'none',
+        end_effector_position=shown.position,
         gripper='open_positive_unit' if embodiment.gripper else 'none',
         gripper_binary=embodiment.gripper is not None,
         relative=is_relative(space),

@@ -12,6 +12,7 @@ from univla_core.embodiment import load_embodiment
 from univla_core.errors import TrainingError
 from univla_core.norm_stats import NormStats
 from univla_core.norm_stats import normalize
+from univla_decoders.felt import with_position
 from univla_decoders.increments import taken_apart
 
 from univla_training.corrections import corrections
@@ -35,6 +36,7 @@ class Demonstrations:
         statistics: As one entry of `dataset_statistics.json`.
         weights: How much each frame counts within its task, (m,).
         corrections: How many frames begin what a person did to correct a policy.
+        position: Whether the last three values of `body` are where the end effector is.
     """
 
     rows: np.ndarray
@@ -44,6 +46,7 @@ class Demonstrations:
     statistics: Mapping[str, Any]
     weights: np.ndarray
     corrections: int = 0
+    position: bool = False
 
     @property
     def action_dim(self) -> int:
@@ -64,6 +67,7 @@ def demonstrations(
     share: float = 1.0,
     seed: int = 0,
     proprioception: bool = True,
+    position: bool = False,
     statistics: Mapping[str, Any] | None = None,
     correction_weight: float = 1.0,
     imitate_policy: bool = False,
@@ -77,6 +81,7 @@ def demonstrations(
         share: Share of the episodes of each task whose labels are used.
         seed: Decides which.
         proprioception: Whether the head reads the measured joints.
+        position: Whether it is told where the end effector of an arm is, too.
         statistics: Of other frames; None computes them from these.
         correction_weight: How much more a frame counts with which a person corrected a policy.
         imitate_policy: Whether to imitate what a policy did in an episode that was corrected.
@@ -104,6 +109,10 @@ def demonstrations(
     body = None
     if proprioception:
         body = np.asarray(own.proprioception(rows), dtype=np.float64)
+    embodiment = load_embodiment(robot)
+    position = position and body is not None and embodiment.kind == 'arm'
+    if body is not None and position:
+        body = with_position(body, embodiment)
     if statistics is None:
         statistics = _statistics(chunks, body, space, gripper, own)
     scaled = normalize(chunks, _stats(statistics['action']), 'bounds_q99')
@@ -118,6 +127,7 @@ def demonstrations(
         statistics=statistics,
         weights=weights,
         corrections=int(mended.sum()),
+        position=position,
     )
 
 

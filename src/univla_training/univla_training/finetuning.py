@@ -14,6 +14,7 @@ from univla_core.paths import checkpoint_path
 from univla_data.provenance import hash_of_path
 from univla_decoders.declaration import DecoderDeclaration
 from univla_decoders.decoder import RobotDecoder
+from univla_decoders.heads import QueryHead
 from univla_models.checkpoint_files import read_json
 from univla_models.image_processor import ImageProcessor
 from univla_models.univla import UnivlaOptions
@@ -34,6 +35,8 @@ from univla_training.prompting import Prompts
 from univla_training.recorded import picture_processor
 from univla_training.run import TrainingRun
 from univla_training.training_state import write_atomically
+from univla_training.widening import can_be_widened
+from univla_training.widening import widen
 
 INPUTS = 'inputs.json'
 
@@ -49,8 +52,9 @@ def finetune_decoder(
 ) -> Path:
     """Train a decoder further; the policy of its checkpoint stays as it is.
 
-    The decoder keeps its action space, horizon and norm stats. `finetune/<robot>/decoder` in the
-    run's folder is the result, a folder for `decoder:=` and `--decoder`.
+    The decoder keeps its action space, horizon and norm stats; with `end_effector_position` in the
+    recipe it is told where the end effector is, if it was not before. `finetune/<robot>/decoder`
+    in the run's folder is the result, a folder for `decoder:=` and `--decoder`.
 
     Args:
         run: Recipe (section `decoder`), data and folder; needs no trained stage.
@@ -91,12 +95,16 @@ def finetune_decoder(
     if run.done(stage):
         return target
     section = run.recipe.decoder
+    entry = _statistics(begin, declared)
+    if section.end_effector_position and can_be_widened(declared):
+        assert isinstance(known.head, QueryHead)
+        declared, entry = widen(known.head, declared, entry, store)
     settings = run.settings(
         section,
         proprioception=bool(declared.proprioception_dim),
+        end_effector_position=declared.end_effector_position,
         learning_rate=section.learning_rate * section.finetune_rate,
     )
-    entry = _statistics(begin, declared)
     space = declared.action_space
     split = store.split(run.recipe.data.validation_share)
     shown, held = shown_and_held(split, robot, space, share, settings, statistics=entry)

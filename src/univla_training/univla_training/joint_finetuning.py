@@ -96,6 +96,7 @@ def _shown(
         robot,
         default_space(load_embodiment(robot)),
         proprioception=run.recipe.decoder.proprioception,
+        position=run.recipe.decoder.end_effector_position,
         statistics=None if like is None else like.statistics,
     )
 

@@ -87,6 +87,9 @@ class DecoderSettings(TrainerSettings):
         0.3, 'Factor on the learning rate where a trained decoder is trained further', low=0.0
     )
     proprioception: bool = parameter(True, 'Give the head joint angles and gripper opening')
+    end_effector_position: bool = parameter(
+        True, 'Tell the head of an arm where the end effector is, too'
+    )
     body_noise: float = parameter(
         0.02, 'Spread of noise on proprioception, in normalised units', low=0.0
     )
