@@ -19,6 +19,7 @@ from univla_decoders.decoder import RobotDecoder
 from univla_training.export import write_decoder
 from univla_training.export import write_policy
 from univla_training.finetuning import finetune_decoder
+from univla_training.mending import mend
 from univla_training.networks import fresh_head
 from univla_training.networks import fresh_policy
 from univla_training.recipe import recipe_from_mapping
@@ -185,6 +186,35 @@ def test_a_finished_one_is_left_alone_and_other_recordings_need_another_folder(m
     fewer = dataclasses.replace(run, more_data=())
     with pytest.raises(TrainingError, match=r'made with another episodes; choose another --out'):
         finetune_decoder(fewer, ROBOT, str(source))
+
+
+def test_rounds_of_mending_begin_with_the_round_before(made, tmp_path):
+    """Each round shows what its own decoder does wrong; what is complete is not done again."""
+    run, source, _ = made
+    asked = []
+
+    def collect(robots, tasks, options):
+        told = dict(zip(options[::2], options[1::2], strict=True))
+        checkpoint = Path(told['--detours'])
+        weights = (checkpoint / 'decoders' / ROBOT / 'action_decoder.safetensors').read_bytes()
+        asked.append((robots, tasks, int(told['--seed']), weights))
+        record(Path(told['--out']) / ROBOT / 'reach' / 'one', seed=len(asked) + 10)
+
+    section = dataclasses.replace(run.recipe.mending, rounds=2, episodes=2, robots=[ROBOT])
+    recipe = dataclasses.replace(run.recipe, mending=section)
+    own = dataclasses.replace(run, recipe=recipe, out=tmp_path)
+    before = (source / 'decoders' / ROBOT / 'action_decoder.safetensors').read_bytes()
+    target = mend(own, source, collect)
+    assert [ask[:2] for ask in asked] == [([ROBOT], ['reach', 'push', 'pick', 'place'])] * 2
+    assert asked[0][2] < asked[1][2]  # other scenes
+    assert asked[0][3] == before != asked[1][3]
+    assert RobotDecoder.load(target / 'decoders' / ROBOT).declaration.source.count('further') == 2
+    assert (source / 'decoders' / ROBOT / 'action_decoder.safetensors').read_bytes() == before
+    frames = [facts['frames'] for facts in own.result('mending')['rounds'].values()]
+    assert frames == [45, 60]  # 15 a recording: two of before, then one more each round
+    assert mend(own, source, collect) == target and len(asked) == 2
+    with pytest.raises(TrainingError, match=r'mending\.rounds is 0'):
+        mend(run, source, collect)
 
 
 def test_it_does_not_write_over_what_it_begins_with(made):

@@ -185,6 +185,20 @@ def finetune(run: TrainingRun) -> None:
 
 @train.command()
 @on_a_run
+def mend(
+    run: TrainingRun,
+    checkpoint: Annotated[
+        str, typer.Option(help="Whose decoders to mend; default: the run's own checkpoint.")
+    ] = '',
+) -> None:
+    """Let policies drive astray in simulation, and train their decoders on how experts go on."""
+    from univla_training.stages import run_mending
+
+    print(run_mending(run, checkpoint), file=sys.stderr)
+
+
+@train.command()
+@on_a_run
 def bc(
     run: TrainingRun,
     share: Annotated[

@@ -22,6 +22,7 @@ from univla_training.settings import DataSettings
 from univla_training.settings import DecoderSettings
 from univla_training.settings import FinetuningSettings
 from univla_training.settings import LamSettings
+from univla_training.settings import MendingSettings
 from univla_training.settings import PolicySettings
 from univla_training.settings import PretrainingSettings
 from univla_training.uniact_settings import UniactRecipe
@@ -45,6 +46,7 @@ class Recipe:
         policy: Next-token training on the codes of stage 2.
         decoder: The decoder of one robot, on a frozen or LoRA policy.
         finetuning: Policy and decoders of all robots together.
+        mending: Rounds in which decoders learn from where their own errors lead.
         cloning: Direct behaviour cloning, the rival of the same size and time.
         uniact: UniAct, its sizes and its stages.
         unified: The unified VLA, its sizes and its stages.
@@ -59,6 +61,7 @@ class Recipe:
     policy: PolicySettings = PolicySettings()
     decoder: DecoderSettings = DecoderSettings()
     finetuning: FinetuningSettings = FinetuningSettings()
+    mending: MendingSettings = MendingSettings()
     cloning: CloningSettings = CloningSettings()
     uniact: UniactRecipe = UniactRecipe()
     unified: UnifiedRecipe = UnifiedRecipe()

@@ -43,6 +43,7 @@ COMMANDS = {
     'policy': 'train policy',
     'decoder': 'train decoder --robot …',
     'finetuning': 'train finetune',
+    'mending': 'train mend',
     'cloning': 'train bc',
     'uniact_pretraining': 'train uniact',
     'uniact': 'train uniact',

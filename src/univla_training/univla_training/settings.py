@@ -100,6 +100,15 @@ class DecoderSettings(TrainerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MendingSettings:
+    """Rounds in which policies drive astray, experts go on, and decoders learn from that."""
+
+    rounds: int = parameter(0, 'How often; each begins with the decoders of the last', low=0)
+    episodes: int = parameter(60, 'Episodes of each robot and task in a round', low=2)
+    robots: list[str] = parameter([], 'Whose decoders; empty takes those of the data')
+
+
+@dataclass(frozen=True, kw_only=True)
 class CloningSettings(TrainerSettings):
     """Direct behaviour cloning: the same networks, no codes."""
 

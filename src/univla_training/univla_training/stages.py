@@ -106,6 +106,23 @@ def run_joint_finetuning(run: TrainingRun) -> None:
     _stage(run, 'finetuning', lambda: finetune(run))
 
 
+def run_mending(run: TrainingRun, checkpoint: str) -> Path:
+    """Stage `mending`, of the run's own checkpoint where none is named.
+
+    Raises:
+        TrainingError: As `mend`.
+    """
+    from univla_training.mending import mend
+
+    def collect(robots: Sequence[str], tasks: Sequence[str], options: Sequence[str]) -> None:
+        _collect(run, robots, tasks, options)
+
+    own = run.folder('finetuning') if run.done('finetuning') else run.out
+    source = checkpoint or str(own / CHECKPOINT)
+    _stage(run, 'mending', lambda: mend(run, source, collect))
+    return run.folder('mending') / CHECKPOINT
+
+
 def run_cloning(run: TrainingRun, share: float) -> None:
     """Stage `cloning`, with a share of the labels."""
     from univla_training.cloning import train_clone
@@ -174,7 +191,7 @@ def run_unified(run: TrainingRun) -> None:
 
 
 def run_card(run: TrainingRun, results: Path | None = None) -> Path:
-    """Write the model card beside the run's checkpoint, the fine-tuned one if there is one.
+    """Write the model card beside the run's checkpoint: the mended one, else the fine-tuned one.
 
     Raises:
         TrainingError: If there is no checkpoint yet.
@@ -186,8 +203,10 @@ def run_card(run: TrainingRun, results: Path | None = None) -> Path:
         if run.done(stage):
             return write(run, results)
     folder = run.out / CHECKPOINT
-    if run.done('finetuning'):
-        folder = run.folder('finetuning') / CHECKPOINT
+    for stage in ('mending', 'finetuning'):
+        if run.done(stage):
+            folder = run.folder(stage) / CHECKPOINT
+            break
     if not (folder / 'config.json').is_file():
         raise TrainingError(
             f'{run.out}: no checkpoint yet; run `./univla train policy`, `train uniact` or '
@@ -210,6 +229,8 @@ def run_all(run: TrainingRun, *, collect: bool = True) -> None:
     else:
         for robot in run.recipe.data.robots:
             run_decoder(run, robot, None, run.recipe.decoder.share)
+    if run.recipe.mending.rounds:
+        run_mending(run, '')
     card = run_card(run)
     minutes = (monotonic() - started) / 60.0
     run.console.print(f'{card.parent} is complete after {minutes:.1f} min', highlight=False)
@@ -226,13 +247,15 @@ def collect_missing(run: TrainingRun) -> None:
     arms = [robot for robot in data.robots if robot not in bases]
     for robots, tasks in ((arms, data.tasks), (bases, data.base_tasks)):
         if robots and tasks:
-            _collect(run, robots, tasks)
+            wanted = ['--episodes', str(data.episodes), '--out', str(run.data)]
+            _collect(run, robots, tasks, wanted)
 
 
-def _collect(run: TrainingRun, robots: Sequence[str], tasks: Sequence[str]) -> None:
+def _collect(
+    run: TrainingRun, robots: Sequence[str], tasks: Sequence[str], options: Sequence[str]
+) -> None:
     command = [sys.executable, '-m', 'univla_ros.cli', 'collect']  # ours may not import it
-    command += ['--robot', ','.join(robots), '--task', ','.join(tasks)]
-    command += ['--episodes', str(run.recipe.data.episodes), '--out', str(run.data)]
+    command += ['--robot', ','.join(robots), '--task', ','.join(tasks), *options]
     if run.workers:
         command += ['--workers', str(run.workers)]
     if subprocess.run(command, check=False).returncode:
