@@ -188,6 +188,22 @@ def test_a_finished_one_is_left_alone_and_other_recordings_need_another_folder(m
         finetune_decoder(fewer, ROBOT, str(source))
 
 
+def test_a_new_head_is_made_where_the_checkpoint_has_none(made, tmp_path):
+    """Half of two recordings is one; its increments become those that the head can say."""
+    run, source, _ = made
+    own = dataclasses.replace(run, out=tmp_path)
+    folder = finetune_decoder(own, ROBOT, str(source), action_space='eef_delta', share=0.5)
+    known = own.result(f'finetune/{ROBOT}')
+    assert (known['episodes'], known['frames'], known['begun_with']) == (1, 15, '')
+    assert known['held_out'] < known['held_out_before']
+    declared = RobotDecoder.load(folder).declaration
+    assert (declared.action_space, declared.relative) == ('eef_delta', False)
+    assert declared.codebook == _policy(source).codebook
+    assert 'new head' in declared.source and 'trained on 1 episodes' in declared.source
+    with pytest.raises(TrainingError, match='made with another decoder, action_space'):
+        finetune_decoder(own, ROBOT, str(source), share=0.5)
+
+
 def test_rounds_of_mending_begin_with_the_round_before(made, tmp_path):
     """Each round shows what its own decoder does wrong; what is complete is not done again."""
     run, source, _ = made
@@ -245,7 +261,7 @@ def test_checkpoints_and_decoders_that_see_or_mean_other_things_are_refused(made
     (other / 'config.json').write_text(json.dumps({**config, 'preprocessing': 'bridge'}))
     with pytest.raises(TrainingError, match=r"preprocessing 'bridge'.*`./univla train` made"):
         finetune_decoder(run, ROBOT, str(other))
-    with pytest.raises(TrainingError, match=r'franka: no decoder is there; .* has widowx'):
+    with pytest.raises(TrainingError, match=r'0 of its episodes are of franka'):
         finetune_decoder(run, 'franka', str(source))
     with pytest.raises(TrainingError, match="is of robot 'widowx', not 'franka'"):
         finetune_decoder(run, 'franka', str(source), decoder=str(source / 'decoders' / ROBOT))

@@ -142,7 +142,10 @@ def decoder(
     ),
     checkpoint: Annotated[
         str,
-        typer.Option(help='Train the decoder of this checkpoint further; needs no other stage.'),
+        typer.Option(
+            help='Train the decoder of this checkpoint further, or a new one where it has none '
+            'for the robot and action space; needs no other stage.'
+        ),
     ] = '',
     decoder: Annotated[
         str, typer.Option(help='With --checkpoint: decoder folder to begin with, not its own.')
@@ -151,7 +154,7 @@ def decoder(
         str, typer.Option(help="Kind of head of UniAct, uniact_act or uniact_mlp; the recipe's.")
     ] = '',
 ) -> None:
-    """Train the decoder of one robot on the run's policy, or further on that of a checkpoint.
+    """Train the decoder of one robot on the policy of the run or of a checkpoint, frozen.
 
     With --policy uniact a new head is trained on the run's UniAct or on that of --checkpoint.
     """

@@ -37,6 +37,7 @@ class Demonstrations:
         weights: How much each frame counts within its task, (m,).
         corrections: How many frames begin what a person did to correct a policy.
         position: Whether the last three values of `body` are where the end effector is.
+        episodes: How many episodes the frames are of.
     """
 
     rows: np.ndarray
@@ -47,6 +48,7 @@ class Demonstrations:
     weights: np.ndarray
     corrections: int = 0
     position: bool = False
+    episodes: int = 0
 
     @property
     def action_dim(self) -> int:
@@ -128,6 +130,7 @@ def demonstrations(
         weights=weights,
         corrections=int(mended.sum()),
         position=position,
+        episodes=len(own.episodes),
     )
 
 

@@ -1,9 +1,10 @@
-"""Go on training the decoder of a shipped checkpoint, on recordings and their corrections."""
+"""Train a decoder for a shipped checkpoint, on recordings and their corrections."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from univla_core.paths import checkpoint_path
 from univla_data.provenance import hash_of_path
 from univla_decoders.declaration import DecoderDeclaration
 from univla_decoders.decoder import RobotDecoder
+from univla_decoders.heads import DecoderHead
 from univla_decoders.heads import QueryHead
 from univla_models.checkpoint_files import read_json
 from univla_models.image_processor import ImageProcessor
@@ -23,17 +25,21 @@ from univla_models.univla import UnivlaPolicy
 from univla_training.cache import build_store
 from univla_training.decoder_training import PLANS
 from univla_training.decoder_training import Planner
+from univla_training.decoder_training import declare
 from univla_training.decoder_training import default_space
 from univla_training.decoder_training import fit_head
 from univla_training.decoder_training import shown_and_held
 from univla_training.decoder_training import variant
+from univla_training.demonstrations import Demonstrations
 from univla_training.demonstrations import is_relative
 from univla_training.export import PREPROCESSING
 from univla_training.export import write_decoder
 from univla_training.frame_store import FrameStore
+from univla_training.networks import fresh_head
 from univla_training.prompting import Prompts
 from univla_training.recorded import picture_processor
 from univla_training.run import TrainingRun
+from univla_training.settings import DecoderSettings
 from univla_training.training_state import write_atomically
 from univla_training.widening import can_be_widened
 from univla_training.widening import widen
@@ -50,18 +56,21 @@ def finetune_decoder(
     action_space: str | None = None,
     share: float = 1.0,
 ) -> Path:
-    """Train a decoder further; the policy of its checkpoint stays as it is.
+    """Train a decoder for the policy of a checkpoint, which stays as it is.
 
-    The decoder keeps its action space, horizon and norm stats; with `end_effector_position` in the
-    recipe it is told where the end effector is, if it was not before. `finetune/<robot>/decoder`
-    in the run's folder is the result, a folder for `decoder:=` and `--decoder`.
+    A decoder of the checkpoint goes on from where it is, and keeps its action space, horizon and
+    norm stats; with `end_effector_position` in the recipe it is told where the end effector is,
+    if it was not before. For a robot or action space without a decoder there a new head begins
+    as the recipe says. `finetune/<robot>/decoder` in the run's folder is the result, a folder for
+    `decoder:=` and `--decoder`.
 
     Args:
-        run: Recipe (section `decoder`), data and folder; needs no trained stage.
+        run: Recipe (sections `decoder` and `data`), data and folder; needs no trained stage.
         robot: Whose decoder.
         checkpoint: Folder of the checkpoint, or its name in `checkpoints/`.
         decoder: Folder of the decoder to begin with; empty takes the checkpoint's own.
-        action_space: Of the checkpoint's own decoder; None takes the robot's usual one.
+        action_space: Of the checkpoint's own decoder, or of the new head; None takes the robot's
+            usual one.
         share: Share of the episodes to learn from.
 
     Raises:
@@ -71,22 +80,25 @@ def finetune_decoder(
     """
     stage = f'finetune/{robot}'
     source, embodiment = checkpoint_path(checkpoint), load_embodiment(robot)
-    own = variant(embodiment, action_space or default_space(embodiment), 1.0)
-    begin = checkpoint_path(decoder) if decoder else source / 'decoders' / own
+    space = action_space or default_space(embodiment)
+    begin = source / 'decoders' / variant(embodiment, space, 1.0)
+    if decoder:
+        begin = checkpoint_path(decoder)
     if run.folder(stage).resolve() in begin.resolve().parents:
         raise TrainingError(
             f'{begin}: would be replaced by what is trained from it; choose another --out'
         )
-    policy, known = _loaded(source, begin, robot, str(run.device))
-    declared = known.declaration
-    store = _store(run, robot, policy.processor, declared)
+    policy = _policy(source, str(run.device))
+    known = _decoder(begin, robot, policy) if decoder or begin.exists() else None
+    store = _store(run, robot, policy.processor, None if known is None else known.declaration)
     folder = run.folder(stage)
     _check_inputs(
         run,
         folder / INPUTS,
         {
             'checkpoint': [hash_of_path(file) for file in sorted(source.glob('*.safetensors'))],
-            'decoder': hash_of_path(begin),
+            'decoder': '' if known is None else hash_of_path(begin),
+            'action_space': space,
             'episodes': store.signature,
             'share': share,
         },
@@ -94,8 +106,51 @@ def finetune_decoder(
     target = folder / 'decoder'
     if run.done(stage):
         return target
-    section = run.recipe.decoder
-    entry = _statistics(begin, declared)
+    split = store.split(run.recipe.data.validation_share)
+    run.seed_torch(run.settings(run.recipe.decoder))
+    pupil = (
+        _new(run, robot, space, policy, split, share)
+        if known is None
+        else _known(run, known, _statistics(begin, known.declaration), store, split, share)
+    )
+    head = pupil.head.requires_grad_(True).to(run.device)
+    planner = Planner(policy.network, Prompts(policy.tokenizer), store)
+    figures = fit_head(run, stage, head, planner, pupil.shown, pupil.held, pupil.settings)
+    told = f'{pupil.declared.source}; trained {"on" if known is None else "further on"} '
+    told += f'{pupil.shown.episodes} episodes'
+    declaration = dataclasses.replace(pupil.declared, trained=policy.trained, source=told)
+    write_decoder(target, head, declaration, pupil.shown.statistics)
+    for name in PLANS:
+        (folder / name).unlink(missing_ok=True)
+    facts: dict[str, Any] = {'robot': robot, 'action_space': space, 'share': share}
+    facts |= {'checkpoint': str(source), 'begun_with': '' if known is None else str(begin)}
+    facts |= {'episodes': pupil.shown.episodes, 'frames': len(pupil.shown.rows)}
+    facts |= {'correction_frames': pupil.shown.corrections}
+    run.finish(stage, {**facts, **figures, 'folder': str(target)})
+    return target
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pupil:
+    """A head, what it is declared to be, and what it learns from."""
+
+    head: DecoderHead
+    declared: DecoderDeclaration
+    shown: Demonstrations
+    held: Demonstrations
+    settings: DecoderSettings
+
+
+def _known(
+    run: TrainingRun,
+    known: RobotDecoder,
+    entry: dict[str, Any],
+    store: FrameStore,
+    split: tuple[FrameStore, FrameStore],
+    share: float,
+) -> _Pupil:
+    """A decoder that goes on from where it is, at a lower rate."""
+    declared, section = known.declaration, run.recipe.decoder
     if section.end_effector_position and can_be_widened(declared):
         assert isinstance(known.head, QueryHead)
         declared, entry = widen(known.head, declared, entry, store)
@@ -105,29 +160,33 @@ def finetune_decoder(
         end_effector_position=declared.end_effector_position,
         learning_rate=section.learning_rate * section.finetune_rate,
     )
-    space = declared.action_space
-    split = store.split(run.recipe.data.validation_share)
-    shown, held = shown_and_held(split, robot, space, share, settings, statistics=entry)
-    run.seed_torch(settings)
-    head = known.head.requires_grad_(True).to(run.device)
-    planner = Planner(policy.network, Prompts(policy.tokenizer), store)
-    figures = fit_head(run, stage, head, planner, shown, held, settings)
-    told = f'{declared.source}; trained further on {len(split[0].episodes)} episodes'
-    declaration = dataclasses.replace(declared, trained=policy.trained, source=told)
-    write_decoder(target, head, declaration, entry)
-    for name in PLANS:
-        (folder / name).unlink(missing_ok=True)
-    facts: dict[str, Any] = {'robot': robot, 'action_space': space, 'share': share}
-    facts |= {'checkpoint': str(source), 'begun_with': str(begin)}
-    facts |= {'episodes': len(split[0].episodes), 'frames': len(shown.rows)}
-    facts |= {'correction_frames': shown.corrections}
-    run.finish(stage, {**facts, **figures, 'folder': str(target)})
-    return target
+    shown, held = shown_and_held(
+        split, declared.robot, declared.action_space, share, settings, statistics=entry
+    )
+    return _Pupil(head=known.head, declared=declared, shown=shown, held=held, settings=settings)
 
 
-def _loaded(
-    source: Path, begin: Path, robot: str, device: str
-) -> tuple[UnivlaPolicy, RobotDecoder]:
+def _new(
+    run: TrainingRun,
+    robot: str,
+    space: str,
+    policy: UnivlaPolicy,
+    split: tuple[FrameStore, FrameStore],
+    share: float,
+) -> _Pupil:
+    """A fresh head for a robot or an action space that the checkpoint has no decoder for."""
+    section, data, sizes = run.recipe.decoder, run.recipe.data, run.recipe.network
+    settings = run.settings(section)
+    shown, held = shown_and_held(split, robot, space, share, settings)
+    llama = dataclasses.replace(sizes.llama, hidden=policy.latent_dim)
+    sizes = dataclasses.replace(sizes, llama=llama)
+    head = fresh_head(sizes, section.head, data.horizon, shown.action_dim, shown.body_dim)
+    declared = declare(run, load_embodiment(robot), space, shown, policy.codebook, 'new head, ')
+    return _Pupil(head=head, declared=declared, shown=shown, held=held, settings=settings)
+
+
+def _policy(source: Path, device: str) -> UnivlaPolicy:
+    """The frozen policy, if stored frames are what it sees."""
     options = UnivlaOptions(preprocessing='auto')
     policy = UnivlaPolicy.from_pretrained(source, device=device, dtype='float32', options=options)
     ours = picture_processor(policy.processor.size)
@@ -137,16 +196,14 @@ def _loaded(
             f'{policy.options.preprocessing!r}, stored frames are for {PREPROCESSING!r}; decoders '
             'can be trained further for checkpoints that `./univla train` made'
         )
-    if not begin.exists():
-        made = sorted(path.name for path in begin.parent.glob('*'))
-        raise TrainingError(
-            f'{begin}: no decoder is there; {begin.parent} has {", ".join(made) or "none"}. Give '
-            '--decoder, or train one with `./univla train decoder` without --checkpoint'
-        )
+    return policy
+
+
+def _decoder(begin: Path, robot: str, policy: UnivlaPolicy) -> RobotDecoder:
     decoder = RobotDecoder.load(begin)
     _check_decoder(decoder.declaration, begin, robot)
     decoder.check_codebook(policy.codebook)
-    return policy, decoder
+    return decoder
 
 
 def _alike(one: ImageProcessor, other: ImageProcessor) -> bool:
@@ -184,14 +241,14 @@ def _statistics(begin: Path, declared: DecoderDeclaration) -> dict[str, Any]:
 
 
 def _store(
-    run: TrainingRun, robot: str, processor: ImageProcessor, declared: DecoderDeclaration
+    run: TrainingRun, robot: str, processor: ImageProcessor, declared: DecoderDeclaration | None
 ) -> FrameStore:
-    data = dataclasses.replace(
-        run.recipe.data,
-        robots=[robot],
-        rate_hz=1.0 / declared.step_duration_s,
-        horizon=declared.horizon,
-    )
+    """Frames of the robot; of a decoder that is there, at its rate and horizon."""
+    data = dataclasses.replace(run.recipe.data, robots=[robot])
+    if declared is not None:
+        data = dataclasses.replace(
+            data, rate_hz=1.0 / declared.step_duration_s, horizon=declared.horizon
+        )
     return build_store(
         run.places,
         run.cache,
