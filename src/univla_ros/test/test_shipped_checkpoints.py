@@ -41,7 +41,7 @@ def test_every_decoder_that_is_shipped_turns_a_plan_into_a_chunk(policy):
         decoder = load_decoder(folder / 'decoders' / robot, body)
         decoder.check_codebook(planner.codebook)
         declared = decoder.declaration
-        state = np.zeros(declared.proprioception_dim) if declared.proprioception_dim else None
+        state = np.zeros(declared.measured_dim) if declared.measured_dim else None
         rows = decoder.decode(latent, state)
         assert rows.shape == (declared.horizon, declared.action_dim)
         assert np.isfinite(rows).all()
