@@ -45,3 +45,22 @@ def test_every_decoder_that_is_shipped_turns_a_plan_into_a_chunk(policy):
         rows = decoder.decode(latent, state)
         assert rows.shape == (declared.horizon, declared.action_dim)
         assert np.isfinite(rows).all()
+
+
+@pytest.mark.parametrize(
+    ('name', 'robot'),
+    [('airbot', 'airbot'), ('widowx-10percent', 'widowx'), ('franka-10percent', 'franka')],
+)
+def test_decoders_of_the_policy_without_actions_fit_it(name, robot):
+    """Their policy saw no action; they are how the results of few labels are made again."""
+    folder = checkpoint_path('tiny-unseen')
+    files = [path for path in folder.rglob('*') if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= MAX_BYTES
+    policy = load_policy('univla', folder, device='cpu', preprocessing='auto', camera='primary')
+    decoder = load_decoder(folder / 'decoders' / name, load_embodiment(robot))
+    decoder.check_codebook(policy.codebook)
+    assert decoder.declaration.end_effector_position and policy.trained
+    picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    plan = policy.plan({'primary': picture}, 'reach the red cube')
+    home = np.append(load_embodiment(robot).home, 1.0)
+    assert np.isfinite(decoder.decode(plan, home)).all()
