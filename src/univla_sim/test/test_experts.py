@@ -1,5 +1,7 @@
 """Experts do their tasks from any start, and obey the bounds that a policy shall learn."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from univla_core.embodiment import load_embodiment
@@ -152,3 +154,22 @@ def test_what_has_no_expert_is_refused(rng):
         make_expert(world, 'tidy up', rng)
     with pytest.raises(ConfigError, match='names no task and object of this scene'):
         make_expert(world, 'put the red cube on the plate', rng)
+
+
+def test_a_push_goes_where_the_hand_already_is():
+    """A hand that drifted to one side of the cube pushes from there, if there is room."""
+    _, expert = prepare('widowx', 'push', seed=1)
+    state = expert.look()
+    place = np.array([0.25, 0.0, 0.02])
+    places = {'red_cube': place}
+    state = dataclasses.replace(state, places=places, moved=0.0)
+    for side in (-1.0, 1.0):
+        hand = place + np.array([0.0, 0.07 * side, 0.08])
+        direction = expert.direction(dataclasses.replace(state, hand=hand))
+        assert direction == pytest.approx([0.0, -side], abs=1e-9)
+    blocked = {
+        **places,
+        'blue_cube': place - np.array([0.0, 0.08, 0.0]),
+    }  # in the way of that push
+    direction = expert.direction(dataclasses.replace(state, hand=hand, places=blocked))
+    assert abs(direction[1]) < 0.9

@@ -25,15 +25,18 @@ _ASIDE_M = 0.012
 # Half the width that a cube, or the closed fingers, take up on their way [m].
 _HALF_WAY_M = 0.03
 _LOW_M = 0.012
-#: Directions of push, the favourite first: away from the robot, sidewards, slantwise, towards it.
-_ANGLES = tuple(np.radians([0, 90, -90, 45, -45, 180, 135, -135]))
+# Room beyond this counts no more [m]; below it, a direction is the less liked the less it has.
+_AMPLE_M = 0.02
+#: Directions of push, from away from the robot to towards it.
+_ANGLES = tuple(np.radians([0, 45, -45, 90, -90, 135, -135, 180]))
 
 
 class PushExpert(ArmExpert):
     """Goes down behind the cube with closed fingers, and along.
 
-    Of the directions with room for hand and cube it takes the first; a hand that is already
-    behind the cube goes on in its direction.
+    Of the directions with room for hand and cube it takes the one whose start is nearest to the
+    hand. So the choice is seen in where the hand is, and who imitates it and hesitates between
+    two directions is drawn to one of them. A hand that is already behind the cube goes on.
     """
 
     #: Height of the hand above the cube's centre while it pushes [m].
@@ -67,9 +70,12 @@ class PushExpert(ArmExpert):
         for direction in directions:
             if self._is_behind(state, direction):
                 return direction
-        rooms = [self._room(state, direction) for direction in directions]
-        free = [index for index, room in enumerate(rooms) if room > 0.0]
-        return directions[free[0] if free else int(np.argmax(rooms))]
+        rooms = np.array([self._room(state, direction) for direction in directions])
+        if rooms.max() <= 0.0:
+            return directions[int(np.argmax(rooms))]
+        starts = np.array([self._behind(state, direction)[:2] for direction in directions])
+        ways = np.linalg.norm(starts - state.hand[:2], axis=1) - np.minimum(rooms, _AMPLE_M)
+        return directions[int(np.argmin(np.where(rooms > 0.0, ways, np.inf)))]
 
     def _shove(self, state: ArmState, direction: np.ndarray) -> np.ndarray:
         """Way (3,) [m] of one step along the direction, and back onto its line."""
