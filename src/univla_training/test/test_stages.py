@@ -17,6 +17,8 @@ from univla_training.cloning_task import QUERIES
 from univla_training.codes import CodeKeeper
 from univla_training.codes import entropy_bits
 from univla_training.codes import k_means
+from univla_training.decoder_task import DecoderTask
+from univla_training.decoder_task import plan_frames
 from univla_training.decoder_training import train_decoder
 from univla_training.demonstrations import demonstrations
 from univla_training.frame_store import EpisodeRow
@@ -179,6 +181,26 @@ def test_the_checkpoint_plans_as_training_planned(run):
     assert deployed.codes.tolist() == codes[0].tolist()
     np.testing.assert_allclose(deployed.latent, states.latent[0], atol=1e-4)
     np.testing.assert_allclose(deployed.visual, states.visual[0], atol=1e-4)
+
+
+def test_a_frozen_policy_sees_frames_in_several_lights(run):
+    """The first view is the picture itself; training draws any of them, checks see the first."""
+    rows = run.store.frames[:6]
+    network = trained_policy(run)
+    once = plan_frames(network, own_prompts(), run.store, rows)
+    seen = []
+    plans = plan_frames(network, own_prompts(), run.store, rows, views=3, progress=seen.append)
+    assert plans.views == 3 and sum(seen) == 18
+    np.testing.assert_array_equal(plans.visual[0], once.visual[0])
+    assert not np.allclose(plans.visual[1], plans.visual[0], atol=1e-3)
+    assert not np.allclose(plans.visual[1], plans.visual[2], atol=1e-3)
+    chunks, shares = np.zeros((6, 4, 7), dtype=np.float32), np.ones(6)
+    task = DecoderTask(torch.nn.Linear(1, 1), plans, chunks, None, shares)
+    wanted = torch.from_numpy(plans.visual.astype(np.float32))
+    assert torch.equal(task.batch(np.array([4, 2])).visual, wanted[0, [4, 2]])
+    drawn = task.batch(np.full(40, 3), np.random.default_rng(0)).visual
+    for view in range(3):
+        assert any(torch.equal(row, wanted[view, 3]) for row in drawn)
 
 
 @pytest.mark.parametrize('space', ['eef_pose', 'joint_position'])

@@ -90,9 +90,9 @@ def test_the_checkpoint_plans_as_training_sees(run, policy):
     plans = plan_frames(policy, run.store, rows)
     for number, row in enumerate(rows):
         latent = policy.plan(run.store.pictures[row], run.store.instructions([row])[0])
-        assert latent.codes.tolist() == plans.codes[number].tolist()
-        np.testing.assert_allclose(latent.latent, plans.latent[number], atol=2e-3)
-        np.testing.assert_allclose(latent.visual, plans.visual[number], atol=2e-3, rtol=2e-3)
+        assert latent.codes.tolist() == plans.codes[0, number].tolist()
+        np.testing.assert_allclose(latent.latent, plans.latent[0, number], atol=2e-3)
+        np.testing.assert_allclose(latent.visual, plans.visual[0, number], atol=2e-3, rtol=2e-3)
 
 
 def test_a_camera_picture_is_seen_as_its_stored_frame(policy):

@@ -19,17 +19,25 @@ from univla_training.prompting import Prompts
 
 @dataclass(frozen=True, kw_only=True)
 class Plans:
-    """What the policy plans on every frame of a robot.
+    """What the policy plans on every frame of a robot, once for each view of it.
+
+    The first view is the picture as it is; each other one shows all frames in brightness and tint
+    of their own.
 
     Attributes:
-        latent: Float16, (frames, 4, dim).
-        visual: Float16, (frames, patches, dim).
-        codes: Uint8, (frames, 4).
+        latent: Float16, (views, frames, 4, dim).
+        visual: Float16, (views, frames, patches, dim).
+        codes: Uint8, (views, frames, 4).
     """
 
     latent: np.ndarray
     visual: np.ndarray
     codes: np.ndarray
+
+    @property
+    def views(self) -> int:
+        """How many there are."""
+        return len(self.codes)
 
 
 def plan_frames(
@@ -38,6 +46,7 @@ def plan_frames(
     store: FrameStore,
     rows: np.ndarray,
     *,
+    views: int = 1,
     batch: int = 64,
     progress: Callable[[int], None] | None = None,
 ) -> Plans:
@@ -48,6 +57,7 @@ def plan_frames(
         prompts: Its tokenizer.
         store: The data set.
         rows: Frames.
+        views: How often; all but the first time on changed pictures.
         batch: Frames at a time.
         progress: Told how many were planned.
     """
@@ -55,19 +65,23 @@ def plan_frames(
     dim, patches = network.config.hidden_dim, network.config.num_patches
     device = next(network.parameters()).device
     allowed = prompts.action_ids.to(device)
-    latent = np.empty((len(rows), 4, dim), dtype=np.float16)
-    visual = np.empty((len(rows), patches, dim), dtype=np.float16)
-    codes = np.empty((len(rows), 4), dtype=np.uint8)
+    latent = np.empty((views, len(rows), 4, dim), dtype=np.float16)
+    visual = np.empty((views, len(rows), patches, dim), dtype=np.float16)
+    codes = np.empty((views, len(rows), 4), dtype=np.uint8)
     words = store.instructions(rows)
-    for group in prompts.by_length(words):
-        for start in range(0, len(group), batch):
-            part = group[start : start + batch]
+    groups = prompts.by_length(words)
+    parts = [
+        group[start : start + batch] for group in groups for start in range(0, len(group), batch)
+    ]
+    for view in range(views):
+        rng = np.random.default_rng(view) if view else None
+        for part in parts:
             text = prompts.batch([words[number] for number in part])
-            pixels = policy_pixels(store.pictures[rows[part]]).to(device)
+            pixels = policy_pixels(store.pictures[rows[part]], rng).to(device)
             chosen, states = plan_batch(network, pixels, text.ids.to(device), allowed)
-            latent[part] = states.latent.float().cpu().numpy()
-            visual[part] = states.visual.float().cpu().numpy()
-            codes[part] = chosen.cpu().numpy()
+            latent[view, part] = states.latent.float().cpu().numpy()
+            visual[view, part] = states.visual.float().cpu().numpy()
+            codes[view, part] = chosen.cpu().numpy()
             if progress is not None:
                 progress(len(part))
     return Plans(latent=latent, visual=visual, codes=codes)
@@ -88,7 +102,7 @@ class DecoderTask:
 
     Args:
         head: The decoder head.
-        plans: What the policy plans on each frame.
+        plans: What the policy plans on each frame; of several views one is drawn each time.
         chunks: Normalised chunks, (frames, horizon, dim).
         body: Normalised proprioception, (frames, p), or None.
         shares: Probability with which each frame is drawn, (frames,).
@@ -117,7 +131,10 @@ class DecoderTask:
         return self.batch(rows, rng)
 
     def batch(self, rows: np.ndarray, rng: np.random.Generator | None = None) -> DecoderBatch:
-        """The batch of given frames; `rng` adds the noise."""
+        """The batch of given frames; `rng` adds the noise and chooses views."""
+        views = np.zeros(len(rows), dtype=int)
+        if rng is not None and self._plans.views > 1:
+            views = rng.integers(self._plans.views, size=len(rows))
         body = None
         if self._body is not None:
             values = self._body[rows]
@@ -125,8 +142,8 @@ class DecoderTask:
                 values = values + rng.normal(0.0, self._noise, values.shape)
             body = self._tensor(values)
         return DecoderBatch(
-            latent=self._tensor(self._plans.latent[rows]),
-            visual=self._tensor(self._plans.visual[rows]),
+            latent=self._tensor(self._plans.latent[views, rows]),
+            visual=self._tensor(self._plans.visual[views, rows]),
             body=body,
             chunk=self._tensor(self._chunks[rows]),
         )

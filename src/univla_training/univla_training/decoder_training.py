@@ -118,13 +118,13 @@ def fit_head(
     tasks = [
         DecoderTask(
             head,
-            _plans(run, planner, part, folder / name),
+            _plans(run, planner, part, folder / name, views),
             part.chunks,
             part.body,
             part.shares,
             body_noise=settings.body_noise,
         )
-        for part, name in zip((shown, held), PLANS, strict=True)
+        for part, name, views in zip((shown, held), PLANS, (settings.views, 1), strict=True)
     ]
     rows = np.random.default_rng(0).permutation(len(held.rows))[:1024]
     before = tasks[1].check(rows)
@@ -197,14 +197,21 @@ def shown_and_held(
     return shown, kept
 
 
-def _plans(run: TrainingRun, planner: Planner, shown: Demonstrations, path: Path) -> Plans:
+def _plans(
+    run: TrainingRun, planner: Planner, shown: Demonstrations, path: Path, views: int
+) -> Plans:
     """What the policy plans on the frames; kept on disk, so that resuming does not plan again."""
     if path.is_file():
         with np.load(path) as archive:
             return Plans(**{name: archive[name] for name in ('latent', 'visual', 'codes')})
-    with counting(run.console, 'planning', len(shown.rows)) as advance:
+    with counting(run.console, 'planning', views * len(shown.rows)) as advance:
         plans = plan_frames(
-            planner.network, planner.prompts, planner.store, shown.rows, progress=advance
+            planner.network,
+            planner.prompts,
+            planner.store,
+            shown.rows,
+            views=views,
+            progress=advance,
         )
     unfinished = path.with_suffix('.part.npz')
     np.savez(unfinished, **vars(plans))

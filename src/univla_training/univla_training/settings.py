@@ -93,6 +93,11 @@ class DecoderSettings(TrainerSettings):
     body_noise: float = parameter(
         0.02, 'Spread of noise on proprioception, in normalised units', low=0.0
     )
+    views: int = parameter(
+        4,
+        'Times that the frozen policy looks at each frame, in changing brightness and tint',
+        low=1,
+    )
     lora_rank: int = parameter(0, 'Rank of LoRA on the policy; 0 freezes the policy', low=0)
     lora_alpha: float = parameter(16.0, 'Scale of LoRA', low=0.0)
     code_weight: float = parameter(1.0, 'Weight of the codes beside the actions (LoRA)', low=0.0)

@@ -198,7 +198,8 @@ def plan_frames(
         progress: Told how many were planned.
 
     Returns:
-        Latent (frames, 1, dim), visual (frames, 49, channels) and codes (frames, 1).
+        One view: latent (1, frames, 1, dim), visual (1, frames, 49, channels) and codes
+        (1, frames, 1).
     """
     prompts = UniactPrompts(policy.prompt)
     count, backbone = len(rows), policy.network.vision_backbone
@@ -224,7 +225,7 @@ def plan_frames(
         codes[part, 0] = chosen.index.cpu().numpy()
         if progress is not None:
             progress(part.stop - part.start)
-    return Plans(latent=latent, visual=visual, codes=codes)
+    return Plans(latent=latent[None], visual=visual[None], codes=codes[None])
 
 
 def _policy(run: TrainingRun, checkpoint: Path | None) -> UniactPolicy:
