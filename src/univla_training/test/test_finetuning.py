@@ -244,7 +244,7 @@ def test_a_second_round_begins_with_the_first(made, tmp_path):
     later = dataclasses.replace(run, out=tmp_path)
     again = finetune_decoder(later, ROBOT, str(source), decoder=str(folder))
     first, second = (r.result(f'finetune/{ROBOT}') for r in (run, later))
-    assert second['held_out_before'] == pytest.approx(first['held_out'], rel=0.1)  # bfloat16
+    assert second['held_out_before'] == pytest.approx(first['held_out'], rel=0.05)  # bfloat16
     assert second['held_out'] < first['held_out_before']
     assert RobotDecoder.load(again).declaration.source.count('trained further') == 2
 
@@ -263,31 +263,8 @@ def test_checkpoints_and_decoders_that_see_or_mean_other_things_are_refused(made
         finetune_decoder(run, ROBOT, str(other))
     with pytest.raises(TrainingError, match=r'0 of its episodes are of franka'):
         finetune_decoder(run, 'franka', str(source))
-
-
-def test_a_new_decoder_begins_with_what_another_one_knows(made, tmp_path):
-    """Joint angles of before, end effector of now: the reading of plan and picture is shared."""
-    run, _, folder = made
-    source = run.out.parent / 'shipped'
-    begun = {}
-    for name, teacher in (('fresh', ''), ('begun', str(folder))):
-        still = dataclasses.replace(run.recipe.decoder, learning_rate=0.0, steps=1)
-        later = dataclasses.replace(
-            run, out=tmp_path / name, recipe=dataclasses.replace(run.recipe, decoder=still)
-        )
-        made_now = finetune_decoder(
-            later, ROBOT, str(source), decoder=teacher, action_space='eef_delta'
-        )
-        begun[name] = RobotDecoder.load(made_now)
-    known = RobotDecoder.load(folder).head.state_dict()
-    fresh, adopted = (begun[name].head.state_dict() for name in ('fresh', 'begun'))
-    assert torch.equal(adopted['reader.latent_in.weight'], known['reader.latent_in.weight'])
-    assert not torch.equal(fresh['reader.latent_in.weight'], known['reader.latent_in.weight'])
-    for name in ('proj.weight', 'reader.body_in.0.weight'):  # other actions, another feeling
-        assert not torch.equal(adopted[name], known[name])
-    assert begun['begun'].declaration.action_space == 'eef_delta'
-    assert 'begun with that of widowx' in begun['begun'].declaration.source
-    assert 'begun with' not in begun['fresh'].declaration.source
+    with pytest.raises(TrainingError, match="is of robot 'widowx', not 'franka'"):
+        finetune_decoder(run, 'franka', str(source), decoder=str(source / 'decoders' / ROBOT))
 
 
 def _policy(folder: Path):

@@ -148,11 +148,7 @@ def decoder(
         ),
     ] = '',
     decoder: Annotated[
-        str,
-        typer.Option(
-            help='With --checkpoint: decoder folder to begin with, not its own; of another robot '
-            'or action space, a new head begins with what that one knows.'
-        ),
+        str, typer.Option(help='With --checkpoint: decoder folder to begin with, not its own.')
     ] = '',
     head: Annotated[
         str, typer.Option(help="Kind of head of UniAct, uniact_act or uniact_mlp; the recipe's.")

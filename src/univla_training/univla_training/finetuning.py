@@ -22,8 +22,6 @@ from univla_models.image_processor import ImageProcessor
 from univla_models.univla import UnivlaOptions
 from univla_models.univla import UnivlaPolicy
 
-from univla_training.adopting import adopt
-from univla_training.adopting import is_another
 from univla_training.cache import build_store
 from univla_training.decoder_training import PLANS
 from univla_training.decoder_training import Planner
@@ -63,22 +61,21 @@ def finetune_decoder(
     A decoder of the checkpoint goes on from where it is, and keeps its action space, horizon and
     norm stats; with `end_effector_position` in the recipe it is told where the end effector is,
     if it was not before. For a robot or action space without a decoder there a new head begins
-    as the recipe says, or with what a `decoder` of another robot or space knows.
-    `finetune/<robot>/decoder` in the run's folder is the result, a folder for `decoder:=` and
-    `--decoder`.
+    as the recipe says. `finetune/<robot>/decoder` in the run's folder is the result, a folder for
+    `decoder:=` and `--decoder`.
 
     Args:
         run: Recipe (sections `decoder` and `data`), data and folder; needs no trained stage.
         robot: Whose decoder.
         checkpoint: Folder of the checkpoint, or its name in `checkpoints/`.
         decoder: Folder of the decoder to begin with; empty takes the checkpoint's own.
-        action_space: Of the new decoder; None takes that of the decoder to begin with, or the
-            robot's usual one.
+        action_space: Of the checkpoint's own decoder, or of the new head; None takes the robot's
+            usual one.
         share: Share of the episodes to learn from.
 
     Raises:
         TrainingError: If the checkpoint was not made by `univla train`, the decoder is of another
-            vocabulary, nothing is worth imitating, or the stage was begun with others.
+            robot or vocabulary, nothing is worth imitating, or the stage was begun with others.
         UnivlaError: If checkpoint or decoder cannot be loaded.
     """
     stage = f'finetune/{robot}'
@@ -92,11 +89,7 @@ def finetune_decoder(
             f'{begin}: would be replaced by what is trained from it; choose another --out'
         )
     policy = _policy(source, str(run.device))
-    known = teacher = None
-    if decoder or begin.exists():
-        known = _decoder(begin, policy)
-        if is_another(known.declaration, robot, action_space):
-            known, teacher = None, known
+    known = _decoder(begin, robot, policy) if decoder or begin.exists() else None
     store = _store(run, robot, policy.processor, None if known is None else known.declaration)
     folder = run.folder(stage)
     _check_inputs(
@@ -104,7 +97,7 @@ def finetune_decoder(
         folder / INPUTS,
         {
             'checkpoint': [hash_of_path(file) for file in sorted(source.glob('*.safetensors'))],
-            'decoder': hash_of_path(begin) if known or teacher else '',
+            'decoder': '' if known is None else hash_of_path(begin),
             'action_space': space,
             'episodes': store.signature,
             'share': share,
@@ -116,7 +109,7 @@ def finetune_decoder(
     split = store.split(run.recipe.data.validation_share)
     run.seed_torch(run.settings(run.recipe.decoder))
     pupil = (
-        _new(run, robot, space, policy, split, share, teacher)
+        _new(run, robot, space, policy, split, share)
         if known is None
         else _known(run, known, _statistics(begin, known.declaration), store, split, share)
     )
@@ -130,7 +123,7 @@ def finetune_decoder(
     for name in PLANS:
         (folder / name).unlink(missing_ok=True)
     facts: dict[str, Any] = {'robot': robot, 'action_space': space, 'share': share}
-    facts |= {'checkpoint': str(source), 'begun_with': str(begin) if known or teacher else ''}
+    facts |= {'checkpoint': str(source), 'begun_with': '' if known is None else str(begin)}
     facts |= {'episodes': pupil.shown.episodes, 'frames': len(pupil.shown.rows)}
     facts |= {'correction_frames': pupil.shown.corrections}
     run.finish(stage, {**facts, **figures, 'folder': str(target)})
@@ -180,12 +173,8 @@ def _new(
     policy: UnivlaPolicy,
     split: tuple[FrameStore, FrameStore],
     share: float,
-    teacher: RobotDecoder | None,
 ) -> _Pupil:
-    """A head for a robot or an action space that the checkpoint has no decoder for.
-
-    It is fresh, or begins with what the decoder of another robot or action space knows.
-    """
+    """A fresh head for a robot or an action space that the checkpoint has no decoder for."""
     section, data, sizes = run.recipe.decoder, run.recipe.data, run.recipe.network
     settings = run.settings(section)
     shown, held = shown_and_held(split, robot, space, share, settings)
@@ -193,10 +182,6 @@ def _new(
     sizes = dataclasses.replace(sizes, llama=llama)
     head = fresh_head(sizes, section.head, data.horizon, shown.action_dim, shown.body_dim)
     declared = declare(run, load_embodiment(robot), space, shown, policy.codebook, 'new head, ')
-    if teacher is not None:
-        adopt(head, declared, teacher.head, teacher.declaration)
-        source = f'{declared.source}, begun with that of {teacher.declaration.robot}'
-        declared = dataclasses.replace(declared, source=source)
     return _Pupil(head=head, declared=declared, shown=shown, held=held, settings=settings)
 
 
@@ -214,9 +199,9 @@ def _policy(source: Path, device: str) -> UnivlaPolicy:
     return policy
 
 
-def _decoder(begin: Path, policy: UnivlaPolicy) -> RobotDecoder:
+def _decoder(begin: Path, robot: str, policy: UnivlaPolicy) -> RobotDecoder:
     decoder = RobotDecoder.load(begin)
-    _check_decoder(decoder.declaration, begin)
+    _check_decoder(decoder.declaration, begin, robot)
     decoder.check_codebook(policy.codebook)
     return decoder
 
@@ -225,8 +210,12 @@ def _alike(one: ImageProcessor, other: ImageProcessor) -> bool:
     return dataclasses.asdict(one) == dataclasses.asdict(other)
 
 
-def _check_decoder(declared: DecoderDeclaration, where: Path) -> None:
+def _check_decoder(declared: DecoderDeclaration, where: Path, robot: str) -> None:
     """Refuse decoders whose labels or units are others than those of `univla train`."""
+    if declared.robot != robot:
+        raise TrainingError(
+            f'{where}: is of robot {declared.robot!r}, not {robot!r}; give its own --robot'
+        )
     body = 'mean_std' if declared.proprioception_dim else 'none'
     for field, wanted in (
         ('normalisation', 'bounds_q99'),
