@@ -94,7 +94,7 @@ class DecoderSettings(TrainerSettings):
         0.02, 'Spread of noise on proprioception, in normalised units', low=0.0
     )
     views: int = parameter(
-        4,
+        1,
         'Times that the frozen policy looks at each frame, in changing brightness and tint',
         low=1,
     )
