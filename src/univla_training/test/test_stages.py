@@ -18,6 +18,8 @@ from univla_training.codes import CodeKeeper
 from univla_training.codes import entropy_bits
 from univla_training.codes import k_means
 from univla_training.decoder_task import DecoderTask
+from univla_training.decoder_task import Plans
+from univla_training.decoder_task import kept_plans
 from univla_training.decoder_task import plan_frames
 from univla_training.decoder_training import train_decoder
 from univla_training.demonstrations import demonstrations
@@ -201,6 +203,20 @@ def test_a_frozen_policy_sees_frames_in_several_lights(run):
     drawn = task.batch(np.full(40, 3), np.random.default_rng(0)).visual
     for view in range(3):
         assert any(torch.equal(row, wanted[view, 3]) for row in drawn)
+
+
+def test_plans_on_disk_are_read_again_unless_they_are_of_other_views(tmp_path):
+    made = []
+
+    def make(views):
+        made.append(views)
+        values = np.full((views, 3, 4), len(made))
+        return Plans(latent=values[..., None], visual=values[..., None], codes=values)
+
+    path = tmp_path / 'plans.npz'
+    for views, calls in ((1, 1), (1, 1), (2, 2), (2, 2)):
+        plans = kept_plans(path, views, 3, lambda: make(views))  # noqa: B023
+        assert len(made) == calls and plans.views == views and plans.codes[0, 0, 0] == calls
 
 
 @pytest.mark.parametrize('space', ['eef_pose', 'joint_position'])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -38,6 +39,27 @@ class Plans:
     def views(self) -> int:
         """How many there are."""
         return len(self.codes)
+
+
+def kept_plans(path: Path, views: int, frames: int, make: Callable[[], Plans]) -> Plans:
+    """Plans that are kept on disk, so that a stage that goes on does not plan again.
+
+    Args:
+        path: The file; written if it is not there or holds another number of views or frames.
+        views: How many views there are.
+        frames: How many frames.
+        make: Plans on the frames.
+    """
+    if path.is_file():
+        with np.load(path) as archive:
+            known = Plans(**{name: archive[name] for name in ('latent', 'visual', 'codes')})
+        if known.codes.shape[:2] == (views, frames):
+            return known
+    plans = make()
+    unfinished = path.with_suffix('.part.npz')
+    np.savez(unfinished, **vars(plans))
+    unfinished.rename(path)
+    return plans
 
 
 def plan_frames(

@@ -18,6 +18,7 @@ from univla_models.univla_network import UnivlaNetwork
 from univla_training.counting import counting
 from univla_training.decoder_task import DecoderTask
 from univla_training.decoder_task import Plans
+from univla_training.decoder_task import kept_plans
 from univla_training.decoder_task import plan_frames
 from univla_training.demonstrations import Demonstrations
 from univla_training.demonstrations import demonstrations
@@ -200,23 +201,20 @@ def shown_and_held(
 def _plans(
     run: TrainingRun, planner: Planner, shown: Demonstrations, path: Path, views: int
 ) -> Plans:
-    """What the policy plans on the frames; kept on disk, so that resuming does not plan again."""
-    if path.is_file():
-        with np.load(path) as archive:
-            return Plans(**{name: archive[name] for name in ('latent', 'visual', 'codes')})
-    with counting(run.console, 'planning', views * len(shown.rows)) as advance:
-        plans = plan_frames(
-            planner.network,
-            planner.prompts,
-            planner.store,
-            shown.rows,
-            views=views,
-            progress=advance,
-        )
-    unfinished = path.with_suffix('.part.npz')
-    np.savez(unfinished, **vars(plans))
-    unfinished.rename(path)
-    return plans
+    """What the policy plans on the frames, from disk if it did so before."""
+
+    def make() -> Plans:
+        with counting(run.console, 'planning', views * len(shown.rows)) as advance:
+            return plan_frames(
+                planner.network,
+                planner.prompts,
+                planner.store,
+                shown.rows,
+                views=views,
+                progress=advance,
+            )
+
+    return kept_plans(path, views, len(shown.rows), make)
 
 
 def declare(

@@ -25,6 +25,7 @@ from univla_training.counting import counting
 from univla_training.decoder_task import DecoderBatch
 from univla_training.decoder_task import DecoderTask
 from univla_training.decoder_task import Plans
+from univla_training.decoder_task import kept_plans
 from univla_training.decoder_training import variant
 from univla_training.demonstrations import Demonstrations
 from univla_training.export import write_decoder
@@ -242,16 +243,13 @@ def _policy(run: TrainingRun, checkpoint: Path | None) -> UniactPolicy:
 
 
 def _plans(run: TrainingRun, policy: UniactPolicy, shown: Demonstrations, path: Path) -> Plans:
-    """What the policy plans on the frames; kept on disk, so that resuming does not plan again."""
-    if path.is_file():
-        with np.load(path) as archive:
-            return Plans(**{name: archive[name] for name in ('latent', 'visual', 'codes')})
-    with counting(run.console, 'planning', len(shown.rows)) as advance:
-        plans = plan_frames(policy, run.store, shown.rows, progress=advance)
-    unfinished = path.with_suffix('.part.npz')
-    np.savez(unfinished, **vars(plans))
-    unfinished.rename(path)
-    return plans
+    """What the policy plans on the frames, from disk if it did so before."""
+
+    def make() -> Plans:
+        with counting(run.console, 'planning', len(shown.rows)) as advance:
+            return plan_frames(policy, run.store, shown.rows, progress=advance)
+
+    return kept_plans(path, 1, len(shown.rows), make)
 
 
 def _shown(
