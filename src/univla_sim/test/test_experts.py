@@ -148,6 +148,26 @@ def test_the_way_down_is_a_funnel():
     assert level == pytest.approx([STEP_M, 0.0, 0.0])
 
 
+def test_who_is_a_few_millimetres_off_goes_down_all_the_same():
+    """Who imitates the expert sees no millimetres: above the cube it must not hesitate."""
+    goal = np.array([0.3, 0.0, 0.026])
+    for off in (0.004, 0.008):
+        way = funnel_step(goal + np.array([off, 0.0, 0.03]), goal, cruise_z=0.12)
+        assert way[2] < -0.01
+
+
+def test_cubes_are_grasped_off_their_centre_too(carry_out):
+    """Each demonstration aims elsewhere, never so far that the fingers meet the cube's edge."""
+    offs = []
+    for seed in range(6):
+        world, expert = prepare('widowx', 'pick', seed)
+        offs.append((expert.grasp_point(expert.look()) - world.objects()['red_cube'][:3, 3])[:2])
+        assert np.linalg.norm(offs[-1]) <= expert.beside_m
+        carry_out(world, expert)
+        assert world.outcome(expert.instruction).success
+    assert np.ptp(offs, axis=0).min() > 0.5 * expert.beside_m
+
+
 def test_what_has_no_expert_is_refused(rng):
     world = World(load_embodiment('widowx'), task='pick')
     with pytest.raises(ConfigError, match="no expert for 'tidy up'"):

@@ -10,9 +10,9 @@ STEP_M = 0.035
 #: whose joints may change their acceleration only slowly.
 RAMP_M = 0.012
 #: Below this distance sidewards the hand may go all the way down [m].
-_AIMED_M = 0.004
+_AIMED_M = 0.009
 # The hand may be this much higher for each metre that it is off to the side.
-_STEEPNESS = 5.0
+_STEEPNESS = 6.0
 # So much too low, it no longer moves sidewards [m].
 _TOO_LOW_M = 0.03
 _EASY_M = 0.008

@@ -255,12 +255,27 @@ class ReachExpert(ArmExpert):
 
 
 class PickExpert(ArmExpert):
-    """Goes over the cube and down with open fingers, closes them, lifts."""
+    """Goes over the cube and down with open fingers, closes them, lifts.
+
+    It aims a little beside the cube's centre, each time elsewhere: who imitates it will not be
+    more exact, and must have seen how a cube looks that is held off its centre.
+    """
 
     #: Height of the hand above the cube's centre when it grasps [m].
     grasp_m = 0.006
-    #: How far off the hand may be when the fingers close [m].
-    aside_m, upright_m = 0.010, 0.008
+    #: How far beside the centre it aims at most [m].
+    beside_m = 0.007
+    #: How far off its aim the hand may be when the fingers close [m].
+    aside_m, upright_m = 0.008, 0.008
+    #: How far off the centre a cube is held well enough to be lifted [m].
+    held_aside_m, held_upright_m = 0.016, 0.013
+
+    def __init__(
+        self, world: World, instruction: str, rng: np.random.Generator, kicks: bool = False
+    ) -> None:
+        super().__init__(world, instruction, rng, kicks)
+        angle, radius = rng.uniform(0.0, 2.0 * np.pi), self.beside_m * np.sqrt(rng.random())
+        self._beside = radius * np.array([np.cos(angle), np.sin(angle), 0.0])
 
     def act(self, state: ArmState) -> np.ndarray:
         """Lift what is held, else grasp."""
@@ -270,7 +285,8 @@ class PickExpert(ArmExpert):
 
     def has_grasped(self, state: ArmState) -> bool:
         """Whether the fingers hold the cube firmly enough to move."""
-        return state.held and self._around(state)
+        centre = self.grasp_point(state) - self._beside
+        return state.held and _near(state, centre, self.held_aside_m, self.held_upright_m)
 
     def carry(self, state: ArmState) -> np.ndarray:
         """Straight up to the height for travelling."""
@@ -288,13 +304,18 @@ class PickExpert(ArmExpert):
 
     def grasp_point(self, state: ArmState) -> np.ndarray:
         """Where the hand grasps the cube [m], shape (3,)."""
-        return above(self.target(state), self.grasp_m)
+        return above(self.target(state), self.grasp_m) + self._beside
 
     def _around(self, state: ArmState) -> bool:
-        off = state.measured - self.grasp_point(state)
         slack = 1.6 if state.touched else 1.0  # closing fingers shove the cube a little
-        near = np.linalg.norm(off[:2]) < slack * self.aside_m
-        return bool(near and abs(off[2]) < slack * self.upright_m)
+        aside, upright = slack * self.aside_m, slack * self.upright_m
+        return _near(state, self.grasp_point(state), aside, upright)
+
+
+def _near(state: ArmState, point: np.ndarray, aside: float, upright: float) -> bool:
+    """Whether the measured hand is within two distances of a point [m], along and off the table."""
+    off = state.measured - point
+    return bool(np.linalg.norm(off[:2]) < aside and abs(off[2]) < upright)
 
 
 def _quarter_yaw(rotation: np.ndarray) -> float:
