@@ -312,3 +312,18 @@ def test_commands_that_do_not_fit_the_body_are_refused():
         base.set_joint_targets(np.zeros(6))
     with pytest.raises(ConfigError, match="no task 'drive'; choose one of reach, push"):
         make('widowx', task='drive')
+
+
+@pytest.mark.parametrize('name', ARMS)
+def test_a_hand_is_shown_where_it_works_without_time_passing(name):
+    world = make(name)
+    place = world.objects()['red_cube'][:3, 3] + (0.0, 0.0, 0.05)
+    assert world.show_hand(place, yaw=0.2, opening=0.5, held='blue_cube')
+    assert world.ee_pose[:3, 3] == pytest.approx(place, abs=1e-3)
+    assert world.objects()['blue_cube'][:3, 3] == pytest.approx(place, abs=1e-9)
+    finger = world.embodiment.gripper.finger_position(0.5)
+    assert world.gripper_finger_position == pytest.approx(finger, abs=1e-6)
+    assert world.time == 0.0
+    before = world.joint_positions
+    assert not world.show_hand(np.array([3.0, 0.0, 0.1]))
+    assert world.joint_positions == pytest.approx(before)

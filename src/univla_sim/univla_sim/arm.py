@@ -58,6 +58,14 @@ class Arm:
         self._model.opt.disableactuator = 0
         self._disable(FINGER_FORCE_GROUP, True)
 
+    def show(self, joints: np.ndarray, finger_position: float) -> None:
+        """Stand at angles (n,) [rad], fingers at a position [m], as if it had come there."""
+        self._data.qpos[self._qpos] = joints
+        self._data.ctrl[self._servos] = joints
+        self._data.qpos[self._finger_qpos] = finger_position
+        self._data.ctrl[self._finger_servos] = finger_position
+        self._finger_target = finger_position
+
     def advance(self, duration_s: float) -> None:
         """Move the finger servos' set-point on, at most as fast as the gripper can go."""
         step = self._finger_speed * duration_s

@@ -313,7 +313,7 @@ class PickExpert(ArmExpert):
 
 
 def _near(state: ArmState, point: np.ndarray, aside: float, upright: float) -> bool:
-    """Whether the measured hand is within two distances of a point [m], along and off the table."""
+    """Whether the hand is within two distances of a point [m], along and off the table."""
     off = state.measured - point
     return bool(np.linalg.norm(off[:2]) < aside and abs(off[2]) < upright)
 

@@ -39,20 +39,31 @@ def start_joints(
         place = middle.copy()
         place[:2] += draw_vector(rng, variation.start_shift_m, 2)
         place[2] = np.clip(place[2] + draw_amount(rng, variation.start_height_m), low, high)
-        result = embodiment.chain.inverse(
-            tool_down(embodiment, place),
-            ready,
-            embodiment.limits.lower,
-            embodiment.limits.upper,
-            iterations=60,
-            rest=ready,
-        )
-        if result.position_error < 1e-3 and result.rotation_error < 0.01:
-            return result.joints
+        joints = pointing_down(embodiment, place)
+        if joints is not None:
+            return joints
     raise ConfigError(
         f'robot {embodiment.name!r} reaches none of {_TRIES} starting places; '
         'lessen start_shift_m and start_height_m of the variation'
     )
+
+
+def pointing_down(
+    embodiment: Embodiment, place: np.ndarray, yaw: float = 0.0
+) -> np.ndarray | None:
+    """Joint angles (n,) [rad] of an arm whose hand points down at a place (3,) [m].
+
+    Returns:
+        Angles near the posture `ready`, or None where the arm cannot do that.
+    """
+    assert embodiment.chain is not None
+    ready, limits = posture(embodiment, READY), embodiment.limits
+    goal = tool_down(embodiment, place, yaw)
+    result = embodiment.chain.inverse(
+        goal, ready, limits.lower, limits.upper, iterations=60, rest=ready
+    )
+    near = result.position_error < 1e-3 and result.rotation_error < 0.01
+    return result.joints if near else None
 
 
 def hand_room(embodiment: Embodiment) -> tuple[float, np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ from univla_sim.layout import Layout
 from univla_sim.render import Renderer
 from univla_sim.scene import object_names
 from univla_sim.scene import scene_mjcf
+from univla_sim.start import pointing_down
 from univla_sim.start import posture as named_posture
 from univla_sim.start import start_joints
 from univla_sim.start import start_place
@@ -164,6 +165,33 @@ class World:
     def set_gripper_force(self, share: float) -> None:
         """Drive the fingers with a share of their effort in [-1, 1], > 0 opens."""
         self._need_arm().set_gripper_force(share)
+
+    def show_hand(
+        self, place: np.ndarray, yaw: float = 0.0, opening: float = 1.0, held: str = ''
+    ) -> bool:
+        """Put an arm's hand somewhere, pointing down, for a picture: no time passes.
+
+        Args:
+            place: Where the end effector shall be, in the base frame [m], shape (3,).
+            yaw: Turn about the vertical [rad].
+            opening: Of the gripper, in [0, 1].
+            held: Object that is put between the fingers.
+
+        Returns:
+            Whether the arm can get there; else nothing changes.
+        """
+        arm, robot = self._need_arm(), self.embodiment
+        assert robot.gripper is not None
+        joints = pointing_down(robot, np.asarray(place, dtype=float), yaw)
+        if joints is None:
+            return False
+        arm.show(joints, robot.gripper.finger_position(opening))
+        if held:
+            start = self.model.jnt_qposadr[self.model.body(held).jntadr[0]]
+            turn = (np.cos(0.5 * yaw), 0.0, 0.0, np.sin(0.5 * yaw))
+            self.data.qpos[start : start + 7] = (*place, *turn)
+        mujoco.mj_forward(self.model, self.data)
+        return True
 
     @property
     def joint_positions(self) -> np.ndarray:

@@ -11,6 +11,7 @@ from torch import nn
 from univla_training.pointing import CELLS
 from univla_training.pointing import KINDS
 from univla_training.pointing import THINGS
+from univla_training.pointing import draw_pictures
 from univla_training.pointing_beside import PointingBeside
 from univla_training.pointing_losses import look_loss
 from univla_training.pointing_losses import plain_attention
@@ -29,6 +30,20 @@ def test_patches_know_what_they_show():
     expected[0, 1, RED] = 6
     expected[0, 3, PLATE] = CELLS * CELLS
     torch.testing.assert_close(shown, expected)
+
+
+def test_hands_in_the_scenes_are_where_they_work():
+    """Many low ones, some with a cube; what they hide is told by its centre all the same."""
+    scenes = draw_pictures('widowx', 24, seed=3, side=28)
+    gripper = scenes.places[:, THINGS.index('gripper')]
+    cubes = scenes.places[:, : THINGS.index('plate')]  # (scenes, 3, 2)
+    off = np.linalg.norm(cubes - gripper[:, None], axis=-1)
+    near = np.nanmin(off, axis=1)
+    assert (near < 0.01).sum() >= 2, 'held'
+    assert (near < 0.12).sum() >= 10, 'at work'
+    assert (near > 0.2).sum() >= 2, 'on the way'
+    again = draw_pictures('widowx', 24, seed=3, side=28)
+    np.testing.assert_array_equal(again.places, scenes.places)
 
 
 @pytest.mark.parametrize(('patch', 'looks'), [(1, True), (2, False)])

@@ -33,6 +33,16 @@ _DRAWN = (160, 120)
 FIRST_SEED = 50_000_000
 #: Where a robot stands in these scenes: from the posture `ready` [m], turned (a base) [rad].
 ANYWHERE_M, ABOVE_M, TURN = (0.0, 0.18), (0.0, 0.12), (0.0, 3.1)
+#: Share of an arm's scenes whose hand is at a cube, and whose hand holds one, as while it works.
+AT_CUBE, HOLDING = 0.5, 0.15
+# So far from a cube [m], and so high over it at most [m].
+_ASIDE_M, _OVER_M = 0.07, 0.09
+# Fingers that stand lower than this would stand in a cube that is between these distances [m].
+_CLEAR_M, _IN_CUBE_M = 0.05, (0.012, 0.05)
+# Opening of fingers that hold a cube.
+_HELD_OPENING = 0.55
+#: Changes when scenes are drawn in another way.
+_VERSION = 2
 _ARRAYS = ('pictures', 'labels', 'places', 'base')
 #: Things a question may ask for; the last is the robot's own gripper.
 THINGS = ('red', 'green', 'blue', 'plate', 'gripper')
@@ -45,8 +55,8 @@ class PointingPictures:
     Attributes:
         pictures: RGB as the policy resizes them, uint8, (n, side, side, 3).
         labels: Index into `KINDS` of every cell, uint8, (n, cells, cells).
-        places: Column and row of each of `THINGS` as shares of the picture, NaN where it cannot
-            be seen, float32, (n, 5, 2).
+        places: Column and row of the centre of each of `THINGS` as shares of the picture, NaN
+            where nothing of it can be seen, float32, (n, 5, 2). A centre may be hidden.
         base: Whether the robot is a mobile base, (n,).
     """
 
@@ -112,10 +122,12 @@ def draw_pictures(robot: str, count: int, seed: int, side: int) -> PointingPictu
     for number in range(count):
         world = worlds[number % 2]
         world.reset(FIRST_SEED + int(rng.integers(10_000_000)), variation=variation)
+        if embodiment.kind == 'arm':
+            _at_work(world, rng)
         pictures[number] = processor.resize(world.render('primary'))
         kinds = _kinds(world)
         labels[number] = _cells(kinds, cells)
-        places[number] = _places(kinds)
+        places[number] = _places(world, kinds)
     for world in worlds:
         world.close()
     base = np.full(count, embodiment.kind == 'base')
@@ -128,7 +140,7 @@ def draw_all(
     """Random scenes of several robots, drawn by several processes and kept in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     seen = hash_of([hash_of_robot(load_embodiment(robot)) for robot in robots])[:8]
-    path = folder / f'pointing_{"_".join(robots)}_{count}_{seed}_{side}_{seen}.npz'
+    path = folder / f'pointing_{"_".join(robots)}_{count}_{seed}_{side}_{seen}_{_VERSION}.npz'
     if not path.is_file():
         share = -(-count // (len(robots) * workers))
         jobs = [(robot, share, (seed, part)) for robot in robots for part in range(workers)]
@@ -160,11 +172,49 @@ def _cells(kinds: np.ndarray, side: int) -> np.ndarray:
     return kinds[np.ix_(rows, columns)]
 
 
-def _places(kinds: np.ndarray) -> np.ndarray:
+def _places(world: Any, kinds: np.ndarray) -> np.ndarray:
+    """Where the centres of `THINGS` are, as shares of the picture; NaN of what is out of sight."""
     found = np.full((len(THINGS), 2), np.nan, dtype=np.float32)
+    height, width = kinds.shape
+    known = world.pixel_positions('primary', _DRAWN)
     for number, thing in enumerate(THINGS):
-        rows, columns = np.nonzero(kinds == KINDS.index(thing))
-        if len(rows) >= 3:
-            height, width = kinds.shape
-            found[number] = ((columns.mean() + 0.5) / width, (rows.mean() + 0.5) / height)
+        names = ('end_effector',) if thing == 'gripper' else _names(thing)
+        centre = next((known[name] for name in names if name in known), None)
+        if centre is None or np.count_nonzero(kinds == KINDS.index(thing)) < 3:
+            continue
+        place = np.array([(centre.u + 0.5) / width, (centre.v + 0.5) / height])
+        if ((place > 0.0) & (place < 1.0)).all():
+            found[number] = place
     return found
+
+
+def _names(thing: str) -> tuple[str, ...]:
+    return (thing, f'{thing}_cube', f'{thing}_pillar')
+
+
+def _at_work(world: Any, rng: np.random.Generator) -> None:
+    """Put the hand where it works: at a cube, or with one between its fingers.
+
+    Hands that only hover above the table would teach that nothing hides the named thing, and
+    just where a robot must be exact, the policy would point beside it.
+    """
+    kind = rng.random()
+    if kind >= AT_CUBE + HOLDING:
+        return
+    cubes = {name: T[:3, 3] for name, T in world.objects().items() if name.endswith('_cube')}
+    named = str(rng.choice(sorted(cubes)))
+    place = cubes[named].copy()
+    held = kind < HOLDING
+    if held:
+        place[2] += rng.uniform(0.0, _OVER_M)
+        world.show_hand(place, rng.uniform(-0.3, 0.3), _HELD_OPENING, named)
+        return
+    angle, aside = rng.uniform(0.0, 2.0 * np.pi), _ASIDE_M * rng.random()
+    place += (aside * np.cos(angle), aside * np.sin(angle), _OVER_M * rng.random() ** 1.5)
+    offs = [float(np.linalg.norm((place - cube)[:2])) for cube in cubes.values()]
+    if any(_IN_CUBE_M[0] < off < _IN_CUBE_M[1] for off in offs):
+        place[2] = max(place[2], _CLEAR_M)
+    opening = 1.0 if rng.random() < 0.6 else rng.random()
+    if min(offs) < _IN_CUBE_M[0] and place[2] < _CLEAR_M:
+        opening = max(opening, _HELD_OPENING)
+    world.show_hand(place, rng.uniform(-0.3, 0.3), opening)
