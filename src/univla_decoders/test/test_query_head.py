@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 from univla_core.errors import CheckpointError
@@ -81,3 +83,25 @@ def test_which_heads_take_proprioception(kind, size, fits):
     else:
         with pytest.raises(ConfigError, match='proprioception_dim'):
             declaration.check('here')
+
+
+def test_what_the_policy_points_at_is_read_off_the_first_latent_token():
+    """Sizes come from the weights, the places matter, and nothing teaches their reader."""
+    config = dataclasses.replace(CONFIG, pointing=True)
+    torch.manual_seed(0)
+    head = HEADS['query'](config).eval()
+    assert head_config(shapes(head), 3, 4, 'here') == config
+    before = head(*inputs())
+    with torch.no_grad():
+        head.reader.aim[2].bias[0] += 0.5  # as if it pointed half a picture further to the right
+    assert not torch.allclose(head(*inputs()), before, atol=1e-4)
+    head(*inputs()).sum().backward()
+    assert all(value.grad is None for value in head.reader.aim.parameters())
+    assert head.reader.body_in[0].weight.grad[:, 5:].abs().sum() > 0.0
+
+
+def test_places_do_not_need_a_body():
+    head = HEADS['query'](dataclasses.replace(CONFIG, pointing=True, proprioception_dim=0)).eval()
+    latent, visual, _ = inputs()
+    assert head(latent, visual, None).shape == (2, 3, 7)
+    assert head_config(shapes(head), 3, 4, 'here') == head.config

@@ -28,6 +28,7 @@ class HeadConfig:
         visual_tokens: Visual tokens that it reads, from the first one; 0 for all.
         visual_dim: Their dimension; 0 if it is that of the latent tokens.
         layers: Layers of encoder and decoder of a `uniact_act` head.
+        pointing: Whether a `query` head reads off what the policy points at.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class HeadConfig:
     visual_tokens: int = 0
     visual_dim: int = 0
     layers: tuple[int, int] = (0, 0)
+    pointing: bool = False
 
 
 class DecoderHead(nn.Module):

@@ -13,6 +13,7 @@ from univla_decoders.decoder_head import HeadConfig
 from univla_decoders.map_block import MapBlock
 from univla_decoders.map_block import MapBlockConfig
 from univla_decoders.map_block import map_block_config
+from univla_decoders.query_head import POINTED
 from univla_decoders.query_head import QueryReader
 from univla_decoders.uniact_heads import UniactActHead
 from univla_decoders.uniact_heads import UniactMlpHead
@@ -91,6 +92,7 @@ class QueryHead(DecoderHead):
             pool.num_heads,
             config.horizon,
             config.proprioception_dim,
+            config.pointing,
         )
         self.proj = nn.Linear(pool.embed_dim, config.action_dim)
 
@@ -206,7 +208,8 @@ def _query_config(
             num_latents=sum(name.endswith('.cross_q.weight') for name in shapes),
             hidden_dim=4 * embed,
         )
-        body = shapes.get('reader.body_in.0.weight', (0, 0))[1]
+        pointing = 'reader.aim.0.weight' in shapes
+        body = shapes.get('reader.body_in.0.weight', (0, 0))[1] - POINTED * pointing
         action_dim = shapes['proj.weight'][0]
     except (KeyError, IndexError, ValueError) as error:
         raise CheckpointError(f'{where}: cannot size a query head, {error} is unusable') from error
@@ -221,5 +224,10 @@ def _query_config(
             'correct the declaration'
         )
     return HeadConfig(
-        kind='query', horizon=horizon, action_dim=action_dim, pool=pool, proprioception_dim=body
+        kind='query',
+        horizon=horizon,
+        action_dim=action_dim,
+        pool=pool,
+        proprioception_dim=body,
+        pointing=pointing,
     )

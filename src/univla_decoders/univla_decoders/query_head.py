@@ -7,6 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch import nn
 
+#: What a policy of ours points at: the named thing, a second one and the robot's own gripper, each
+#: with column and row.
+POINTED = 6
+
 
 class CrossBlock(nn.Module):
     """Queries look at themselves and at a memory, then think."""
@@ -52,6 +56,8 @@ class QueryReader(nn.Module):
         num_heads: Attention heads; must divide `embed_dim`.
         horizon: Steps.
         proprioception_dim: Size of the proprioception vector, 0 without one.
+        pointing: Whether it reads off the latent action what the policy points at in the picture,
+            as the policy's pretraining did, and learns from these places beside the body.
     """
 
     def __init__(
@@ -62,17 +68,20 @@ class QueryReader(nn.Module):
         num_heads: int,
         horizon: int,
         proprioception_dim: int,
+        pointing: bool = False,
     ) -> None:
         super().__init__()
+        self.aim = pointing_reader(latent_dim).requires_grad_(False) if pointing else None
         self.latent_in = nn.Linear(latent_dim, embed_dim)
         self.latent_position = nn.Parameter(0.02 * torch.randn(1, 4, embed_dim))
         self.visual_in = nn.Linear(latent_dim, embed_dim)
         self.visual_norm = nn.LayerNorm(embed_dim)
         self.step_queries = nn.Parameter(0.02 * torch.randn(1, horizon, embed_dim))
         self.body_in = None
-        if proprioception_dim:
+        felt = proprioception_dim + POINTED * pointing
+        if felt:
             self.body_in = nn.Sequential(
-                nn.Linear(proprioception_dim, embed_dim),
+                nn.Linear(felt, embed_dim),
                 nn.GELU(),
                 nn.Linear(embed_dim, embed_dim),
             )
@@ -85,10 +94,24 @@ class QueryReader(nn.Module):
         meant = self.latent_in(latent[:, -4:]) + self.latent_position
         queries = [steps, meant]
         if self.body_in is not None:
-            assert proprioception is not None
-            queries.append(self.body_in(proprioception)[:, None])
+            queries.append(self.body_in(self._felt(latent, proprioception))[:, None])
         memory = self.visual_norm(self.visual_in(visual))
         x = torch.cat(queries, dim=1)
         for block in self.blocks:
             x = block(x, memory)
         return self.norm(x[:, : steps.shape[1]])
+
+    def _felt(self, latent: Tensor, proprioception: Tensor | None) -> Tensor:
+        """Body and places in the picture, (batch, p), both of about the same size."""
+        parts = [] if proprioception is None else [proprioception]
+        if self.aim is not None:
+            with torch.no_grad():  # learned in pretraining: the few labels shall not change it
+                parts.append(4.0 * (self.aim(latent[:, -4]) - 0.5))
+        return torch.cat(parts, dim=-1)
+
+
+def pointing_reader(latent_dim: int) -> nn.Sequential:
+    """Reads off the first latent token where in the picture things are: `POINTED` shares of it."""
+    return nn.Sequential(
+        nn.Linear(latent_dim, latent_dim), nn.GELU(), nn.Linear(latent_dim, POINTED)
+    )

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import TrainingError
@@ -32,6 +33,7 @@ from univla_training.lam_training import train_lam
 from univla_training.lora import LoraLinear
 from univla_training.lora import add_lora
 from univla_training.lora import merge_lora
+from univla_training.networks import pointing_weights
 from univla_training.planning import plan_batch
 from univla_training.pointing import PointingPictures
 from univla_training.pointing import label_side
@@ -167,7 +169,6 @@ def test_the_checkpoint_plans_as_training_planned(run):
     picture, words = run.store.pictures[3], 'reach the red cube'
     deployed = policy.plan(picture, words)
     prompts = own_prompts()
-    from safetensors.torch import load_file
     from univla_training.pixels import policy_pixels
 
     table = load_file(run.out / 'checkpoint' / 'model.safetensors')[
@@ -231,6 +232,24 @@ def test_a_decoder_fits_its_checkpoint_and_leads_from_the_measured_robot(run, sp
     here, there = (decoder.decode(plan, np.append(q, 0.5)) for q in (ready, ready + 0.3))
     assert here.shape == (4, 7)
     assert not np.allclose(here[:, :6], there[:, :6], atol=0.01)
+
+
+def test_a_decoder_is_told_where_its_policy_points(run):
+    """The checkpoint knows how that is read off its plans; the decoder takes it along."""
+    told = dataclasses.replace(run.recipe.decoder, pointing=True)
+    pointed = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, decoder=told))
+    pointed.__dict__['store'] = run.store
+    head = RobotDecoder.load(train_decoder(pointed, ROBOT, share=0.5)).head
+    known = load_file(run.out / 'checkpoint' / 'pointing.safetensors')
+    for name, value in head.reader.aim.state_dict().items():
+        torch.testing.assert_close(value, known[name].float())
+
+
+def test_a_policy_that_did_not_learn_to_point_tells_no_places(tmp_path):
+    with pytest.raises(TrainingError, match=r'pointing.safetensors: is missing.*pointing: false'):
+        pointing_weights(tmp_path, 'query')
+    with pytest.raises(TrainingError, match='for heads of kind query, not manipulation'):
+        pointing_weights(tmp_path, 'manipulation')
 
 
 def test_labels_are_increments_from_the_measured_joints(run):

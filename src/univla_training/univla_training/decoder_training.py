@@ -27,6 +27,7 @@ from univla_training.export import checkpoint_codebook
 from univla_training.export import write_decoder
 from univla_training.frame_store import FrameStore
 from univla_training.networks import fresh_head
+from univla_training.networks import pointing_weights
 from univla_training.policy_training import CHECKPOINT
 from univla_training.policy_training import trained_policy
 from univla_training.pretraining import own_prompts
@@ -72,7 +73,12 @@ def train_decoder(
     run.seed_torch(settings)
     kind = section.head
     head = fresh_head(
-        run.recipe.network, kind, run.recipe.data.horizon, shown.action_dim, shown.body_dim
+        run.recipe.network,
+        kind,
+        run.recipe.data.horizon,
+        shown.action_dim,
+        shown.body_dim,
+        pointing_weights(run.out / CHECKPOINT, kind) if section.pointing else None,
     ).to(run.device)
     planner = Planner(network, own_prompts(), run.store)
     figures = fit_head(run, stage, head, planner, shown, held, settings)

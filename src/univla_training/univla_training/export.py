@@ -25,6 +25,7 @@ from univla_models.univla_network import UnivlaNetwork
 from univla_models.univla_vocabulary import TABLES
 from univla_models.univla_vocabulary import codebook_of
 
+from univla_training.networks import POINTING
 from univla_training.networks import policy_document
 from univla_training.recipe import NetworkSizes
 
@@ -40,6 +41,7 @@ def write_policy(
     recipe: str,
     norm_stats: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    pointing: nn.Module | None = None,
 ) -> str:
     """Write the policy's folder, whole or not at all; decoders in it stay.
 
@@ -50,6 +52,7 @@ def write_policy(
         recipe: `latent`, or `bc` for direct cloning, whose codes are fixed queries.
         norm_stats: As `dataset_statistics.json` holds it.
         provenance: Data, recipe and seed, for `config.json`.
+        pointing: What reads off its latent actions where it points, if it learned that to the end.
 
     Returns:
         Hash of the code vocabulary.
@@ -71,6 +74,8 @@ def write_policy(
     if kept:
         config['kept_ids'] = ranges_of(kept)
     save_weights(tensors, unfinished / 'model.safetensors')
+    if pointing is not None:
+        save_weights(weights_to_save(pointing), unfinished / POINTING)
     for name, content in {
         'config.json': config,
         'generation_config.json': GENERATION,

@@ -36,6 +36,8 @@ from univla_training.export import PREPROCESSING
 from univla_training.export import write_decoder
 from univla_training.frame_store import FrameStore
 from univla_training.networks import fresh_head
+from univla_training.networks import learning
+from univla_training.networks import pointing_weights
 from univla_training.prompting import Prompts
 from univla_training.recorded import picture_processor
 from univla_training.run import TrainingRun
@@ -109,11 +111,11 @@ def finetune_decoder(
     split = store.split(run.recipe.data.validation_share)
     run.seed_torch(run.settings(run.recipe.decoder))
     pupil = (
-        _new(run, robot, space, policy, split, share)
+        _new(run, robot, space, source, policy, split, share)
         if known is None
         else _known(run, known, _statistics(begin, known.declaration), store, split, share)
     )
-    head = pupil.head.requires_grad_(True).to(run.device)
+    head = learning(pupil.head).to(run.device)
     planner = Planner(policy.network, Prompts(policy.tokenizer), store)
     figures = fit_head(run, stage, head, planner, pupil.shown, pupil.held, pupil.settings)
     told = f'{pupil.declared.source}; trained {"on" if known is None else "further on"} '
@@ -170,6 +172,7 @@ def _new(
     run: TrainingRun,
     robot: str,
     space: str,
+    source: Path,
     policy: UnivlaPolicy,
     split: tuple[FrameStore, FrameStore],
     share: float,
@@ -180,7 +183,10 @@ def _new(
     shown, held = shown_and_held(split, robot, space, share, settings)
     llama = dataclasses.replace(sizes.llama, hidden=policy.latent_dim)
     sizes = dataclasses.replace(sizes, llama=llama)
-    head = fresh_head(sizes, section.head, data.horizon, shown.action_dim, shown.body_dim)
+    pointing = pointing_weights(source, section.head) if section.pointing else None
+    head = fresh_head(
+        sizes, section.head, data.horizon, shown.action_dim, shown.body_dim, pointing
+    )
     declared = declare(run, load_embodiment(robot), space, shown, policy.codebook, 'new head, ')
     return _Pupil(head=head, declared=declared, shown=shown, held=held, settings=settings)
 

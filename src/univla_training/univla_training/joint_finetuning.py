@@ -68,15 +68,21 @@ def finetune(run: TrainingRun) -> Path:
     task = FinetuningTask(network, heads, own_prompts(), train, codes, shown, **options, **noise)
     checker = FinetuningTask(network, heads, own_prompts(), held, codes, kept, **options)
     modules: dict[str, nn.Module] = {'network': network, 'heads': heads}
-    draw, loss = task.draw, task.loss
+    draw, loss, aim = task.draw, task.loss, None
     if section.pointing_share:
         pointing = pointing_task(run, network)
         beside = PointingBeside(task.draw, task.loss, pointing, section.pointing_share)
         modules['pointing'], draw, loss = pointing.heads, beside.draw, beside.loss
+        aim = pointing.heads.aim
     result = run.fit(STAGE, modules, draw, loss, settings, measure=checker.check)
     save_module(network, folder / WEIGHTS)
     codebook = write_policy(
-        target, network, run.recipe.network, recipe='latent', provenance=run.provenance()
+        target,
+        network,
+        run.recipe.network,
+        recipe='latent',
+        provenance=run.provenance(),
+        pointing=aim,
     )
     for robot, mine in shown.items():
         body = load_embodiment(robot)

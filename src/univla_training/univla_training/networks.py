@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch import nn
+from univla_core.errors import TrainingError
 from univla_decoders.heads import HEADS
 from univla_decoders.heads import DecoderHead
 from univla_decoders.heads import HeadConfig
+from univla_decoders.heads import QueryHead
 from univla_decoders.map_block import MapBlockConfig
 from univla_models.lam import LatentActionModel
 from univla_models.lam_config import LamConfig
@@ -24,6 +29,8 @@ from univla_training.recipe import NetworkSizes
 
 #: Spread of fresh token embeddings and of vision transformers' positions.
 EMBEDDING_SPREAD = 0.5
+#: File of a checkpoint with the weights that read off what its policy points at.
+POINTING = 'pointing.safetensors'
 
 
 def policy_document(sizes: NetworkSizes, **more: Any) -> dict[str, Any]:
@@ -142,10 +149,53 @@ def fresh_lam(sizes: NetworkSizes, stage: int, seen: UnivlaNetwork) -> LatentAct
     return model
 
 
+def pointing_weights(checkpoint: Path, kind: str) -> dict[str, Tensor]:
+    """Weights of the `pointing_reader` of a checkpoint's policy, for a head of a kind.
+
+    Raises:
+        TrainingError: If it has none, or heads of that kind take none.
+    """
+    path = checkpoint / POINTING
+    if kind != 'query':
+        raise TrainingError(
+            f'section decoder: pointing is for heads of kind query, not {kind}; '
+            'set pointing: false'
+        )
+    if not path.is_file():
+        raise TrainingError(
+            f'{path}: is missing: the policy did not learn to point until its end. Train it with '
+            'pointing_share above 0, or set pointing: false in section decoder'
+        )
+    return load_file(path)
+
+
+def learning(head: DecoderHead) -> DecoderHead:
+    """A head, all of which learns but the reader of what the policy points at."""
+    head.requires_grad_(True)
+    if isinstance(head, QueryHead) and head.reader.aim is not None:
+        head.reader.aim.requires_grad_(False)
+    return head
+
+
 def fresh_head(
-    sizes: NetworkSizes, kind: str, horizon: int, action_dim: int, proprioception_dim: int
+    sizes: NetworkSizes,
+    kind: str,
+    horizon: int,
+    action_dim: int,
+    proprioception_dim: int,
+    pointing: Mapping[str, Tensor] | None = None,
 ) -> DecoderHead:
-    """A decoder head with fresh weights."""
+    """A decoder head with fresh weights.
+
+    Args:
+        sizes: Those of the networks.
+        kind: A key of `HEADS`.
+        horizon: Rows of a chunk.
+        action_dim: Dimensions of an action.
+        proprioception_dim: Size of the proprioception vector, 0 without one.
+        pointing: Weights of the pretraining's `pointing_reader`, for a `query` head; None
+            without one.
+    """
     embed = sizes.head.embed_dim
     pool = MapBlockConfig(
         input_dim=sizes.llama.hidden,
@@ -160,5 +210,10 @@ def fresh_head(
         action_dim=action_dim,
         pool=pool,
         proprioception_dim=proprioception_dim,
+        pointing=pointing is not None,
     )
-    return HEADS[kind](config)
+    head = HEADS[kind](config)
+    if pointing is not None:
+        assert isinstance(head, QueryHead) and head.reader.aim is not None
+        head.reader.aim.load_state_dict(pointing)
+    return head

@@ -44,11 +44,12 @@ def train_policy(run: TrainingRun) -> None:
     task = PolicyTask(network, own_prompts(), train, codes, augment=run.recipe.policy.augment)
     checker = PolicyTask(network, own_prompts(), held, codes, augment=False)
     modules: dict[str, nn.Module] = {'network': network}
-    draw, loss = task.draw, task.loss
+    draw, loss, aim = task.draw, task.loss, None
     if run.recipe.policy.pointing_share:
         pointing = pointing_task(run, network)
         beside = PointingBeside(task.draw, task.loss, pointing, run.recipe.policy.pointing_share)
         modules['heads'], draw, loss = pointing.heads, beside.draw, beside.loss
+        aim = pointing.heads.aim
     rows = _clean_rows(held.frames[np.asarray(held.clean[held.frames], dtype=bool)])
     result = run.fit(
         STAGE,
@@ -65,6 +66,7 @@ def train_policy(run: TrainingRun) -> None:
         run.recipe.network,
         recipe='latent',
         provenance=run.provenance(),
+        pointing=aim,
     )
     run.finish(
         STAGE,

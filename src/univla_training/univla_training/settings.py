@@ -93,6 +93,9 @@ class DecoderSettings(TrainerSettings):
     body_noise: float = parameter(
         0.02, 'Spread of noise on proprioception, in normalised units', low=0.0
     )
+    pointing: bool = parameter(
+        False, 'Tell a query head on a frozen policy where in the picture the policy points'
+    )
     views: int = parameter(
         1,
         'Times that the frozen policy looks at each frame, in changing brightness and tint',
