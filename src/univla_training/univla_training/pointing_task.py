@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch import nn
+from univla_decoders.query_head import pointing_reader
 from univla_models.univla_network import UnivlaNetwork
 
 from univla_training.pixels import policy_pixels
@@ -53,9 +54,7 @@ class PointingHeads(nn.Module):
         self.see = nn.Linear(vision_dim, CELLS**2 * len(KINDS))
         # The named thing, the plate if it is named too, and the robot's own gripper.
         self.point = nn.Linear(hidden_dim, 3 * (GRID * GRID + 1))
-        self.aim = nn.Sequential(
-            nn.Linear(hidden_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, 6)
-        )
+        self.aim = pointing_reader(hidden_dim)
         # What each patch says of itself: where the thing in it stands, whatever it is, and (by its
         # angle to the embeddings of the names) which thing.
         self.place = nn.Linear(hidden_dim, 2)
