@@ -71,6 +71,7 @@ class QueryReader(nn.Module):
         pointing: bool = False,
     ) -> None:
         super().__init__()
+        # Learned in pretraining: the few labels shall not change it.
         self.aim = pointing_reader(latent_dim).requires_grad_(False) if pointing else None
         self.latent_in = nn.Linear(latent_dim, embed_dim)
         self.latent_position = nn.Parameter(0.02 * torch.randn(1, 4, embed_dim))
@@ -105,8 +106,7 @@ class QueryReader(nn.Module):
         """Body and places in the picture, (batch, p), both of about the same size."""
         parts = [] if proprioception is None else [proprioception]
         if self.aim is not None:
-            with torch.no_grad():  # learned in pretraining: the few labels shall not change it
-                parts.append(4.0 * (self.aim(latent[:, -4]) - 0.5))
+            parts.append(4.0 * (self.aim(latent[:, -4]) - 0.5))
         return torch.cat(parts, dim=-1)
 
 

@@ -48,11 +48,7 @@ class Arm:
     def reset(self, joints: np.ndarray | None = None) -> None:
         """Stand at angles (n,) [rad], `home` by default, gripper open, all under control."""
         start = self._home if joints is None else joints
-        self._data.qpos[self._qpos] = start
-        self._data.qpos[self._finger_qpos] = self._gripper.open
-        self._data.ctrl[self._servos] = start
-        self._data.ctrl[self._finger_servos] = self._gripper.open
-        self._finger_target = self._gripper.open
+        self.show(start, self._gripper.open)
         self._torque = True
         self._model.body_gravcomp[:] = self._gravcomp
         self._model.opt.disableactuator = 0

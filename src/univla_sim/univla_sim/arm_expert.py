@@ -285,7 +285,7 @@ class PickExpert(ArmExpert):
 
     def has_grasped(self, state: ArmState) -> bool:
         """Whether the fingers hold the cube firmly enough to move."""
-        centre = self.grasp_point(state) - self._beside
+        centre = above(self.target(state), self.grasp_m)
         return state.held and _near(state, centre, self.held_aside_m, self.held_upright_m)
 
     def carry(self, state: ArmState) -> np.ndarray:

@@ -90,15 +90,19 @@ class Layout:
 
     def _stand(self, name: str, x: float, y: float, yaw: float) -> None:
         """Stand an object upright at x, y [m] with a yaw [rad]."""
+        half = self._half_height(int(self._model.body_geomadr[self._model.body(name).id]))
+        self.put(name, np.array([x, y, half]), yaw)
+
+    def put(self, name: str, place: np.ndarray, yaw: float) -> None:
+        """Put an object's centre at a place (3,) [m], upright, with a yaw [rad]."""
         body = self._model.body(name)
         quaternion = [np.cos(0.5 * yaw), 0.0, 0.0, np.sin(0.5 * yaw)]
-        half = self._half_height(int(self._model.body_geomadr[body.id]))
         if body.mocapid[0] >= 0:
-            self._data.mocap_pos[body.mocapid[0]] = (x, y, half)
+            self._data.mocap_pos[body.mocapid[0]] = place
             self._data.mocap_quat[body.mocapid[0]] = quaternion
         else:
             start = self._model.jnt_qposadr[body.jntadr[0]]
-            self._data.qpos[start : start + 7] = (x, y, half, *quaternion)
+            self._data.qpos[start : start + 7] = (*place, *quaternion)
 
     def _half_height(self, geom: int) -> float:
         kind = self._model.geom_type[geom]

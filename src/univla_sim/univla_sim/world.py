@@ -187,9 +187,7 @@ class World:
             return False
         arm.show(joints, robot.gripper.finger_position(opening))
         if held:
-            start = self.model.jnt_qposadr[self.model.body(held).jntadr[0]]
-            turn = (np.cos(0.5 * yaw), 0.0, 0.0, np.sin(0.5 * yaw))
-            self.data.qpos[start : start + 7] = (*place, *turn)
+            self._layout.put(held, np.asarray(place, dtype=float), yaw)
         mujoco.mj_forward(self.model, self.data)
         return True
 

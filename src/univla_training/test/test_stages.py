@@ -44,6 +44,7 @@ from univla_training.policy_training import trained_policy
 from univla_training.pretraining import own_prompts
 from univla_training.recipe import recipe_from_mapping
 from univla_training.run import TrainingRun
+from univla_training.settings import DecoderSettings
 from univla_training.stages import run_card
 from univla_training.stages import run_decoder
 
@@ -247,9 +248,10 @@ def test_a_decoder_is_told_where_its_policy_points(run):
 
 def test_a_policy_that_did_not_learn_to_point_tells_no_places(tmp_path):
     with pytest.raises(TrainingError, match=r'pointing.safetensors: is missing.*pointing: false'):
-        pointing_weights(tmp_path, 'query')
+        pointing_weights(tmp_path, DecoderSettings(pointing=True))
     with pytest.raises(TrainingError, match='for heads of kind query, not manipulation'):
-        pointing_weights(tmp_path, 'manipulation')
+        pointing_weights(tmp_path, DecoderSettings(pointing=True, head='manipulation'))
+    assert pointing_weights(tmp_path, DecoderSettings()) is None
 
 
 def test_labels_are_increments_from_the_measured_joints(run):

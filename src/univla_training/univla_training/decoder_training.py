@@ -78,7 +78,7 @@ def train_decoder(
         run.recipe.data.horizon,
         shown.action_dim,
         shown.body_dim,
-        pointing_weights(run.out / CHECKPOINT, kind) if section.pointing else None,
+        pointing_weights(run.out / CHECKPOINT, section),
     ).to(run.device)
     planner = Planner(network, own_prompts(), run.store)
     figures = fit_head(run, stage, head, planner, shown, held, settings)

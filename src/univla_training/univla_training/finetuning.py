@@ -183,7 +183,7 @@ def _new(
     shown, held = shown_and_held(split, robot, space, share, settings)
     llama = dataclasses.replace(sizes.llama, hidden=policy.latent_dim)
     sizes = dataclasses.replace(sizes, llama=llama)
-    pointing = pointing_weights(source, section.head) if section.pointing else None
+    pointing = pointing_weights(source, section)
     head = fresh_head(
         sizes, section.head, data.horizon, shown.action_dim, shown.body_dim, pointing
     )

@@ -26,6 +26,7 @@ from univla_models.univla_network import UnivlaNetwork
 from univla_models.vision import VisionTransformer
 
 from univla_training.recipe import NetworkSizes
+from univla_training.settings import DecoderSettings
 
 #: Spread of fresh token embeddings and of vision transformers' positions.
 EMBEDDING_SPREAD = 0.5
@@ -149,16 +150,18 @@ def fresh_lam(sizes: NetworkSizes, stage: int, seen: UnivlaNetwork) -> LatentAct
     return model
 
 
-def pointing_weights(checkpoint: Path, kind: str) -> dict[str, Tensor]:
-    """Weights of the `pointing_reader` of a checkpoint's policy, for a head of a kind.
+def pointing_weights(checkpoint: Path, section: DecoderSettings) -> dict[str, Tensor] | None:
+    """Weights of the `pointing_reader` of a checkpoint's policy, None if no head asks for them.
 
     Raises:
         TrainingError: If it has none, or heads of that kind take none.
     """
+    if not section.pointing:
+        return None
     path = checkpoint / POINTING
-    if kind != 'query':
+    if section.head != 'query':
         raise TrainingError(
-            f'section decoder: pointing is for heads of kind query, not {kind}; '
+            f'section decoder: pointing is for heads of kind query, not {section.head}; '
             'set pointing: false'
         )
     if not path.is_file():

@@ -41,7 +41,7 @@ _ASIDE_M, _OVER_M = 0.07, 0.09
 _CLEAR_M, _IN_CUBE_M = 0.05, (0.012, 0.05)
 # Opening of fingers that hold a cube.
 _HELD_OPENING = 0.55
-#: Changes when scenes are drawn in another way.
+# Changes when scenes are drawn in another way.
 _VERSION = 2
 _ARRAYS = ('pictures', 'labels', 'places', 'base')
 #: Things a question may ask for; the last is the robot's own gripper.
@@ -174,22 +174,21 @@ def _cells(kinds: np.ndarray, side: int) -> np.ndarray:
 
 def _places(world: Any, kinds: np.ndarray) -> np.ndarray:
     """Where the centres of `THINGS` are, as shares of the picture; NaN of what is out of sight."""
+    from univla_sim.ground_truth import END_EFFECTOR
+
     found = np.full((len(THINGS), 2), np.nan, dtype=np.float32)
     height, width = kinds.shape
     known = world.pixel_positions('primary', _DRAWN)
+    centres = {name.split('_')[0]: centre for name, centre in known.items()}
+    centres['gripper'] = known[END_EFFECTOR]
     for number, thing in enumerate(THINGS):
-        names = ('end_effector',) if thing == 'gripper' else _names(thing)
-        centre = next((known[name] for name in names if name in known), None)
+        centre = centres.get(thing)
         if centre is None or np.count_nonzero(kinds == KINDS.index(thing)) < 3:
             continue
         place = np.array([(centre.u + 0.5) / width, (centre.v + 0.5) / height])
         if ((place > 0.0) & (place < 1.0)).all():
             found[number] = place
     return found
-
-
-def _names(thing: str) -> tuple[str, ...]:
-    return (thing, f'{thing}_cube', f'{thing}_pillar')
 
 
 def _at_work(world: Any, rng: np.random.Generator) -> None:
