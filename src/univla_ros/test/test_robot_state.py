@@ -143,7 +143,8 @@ def test_a_dropped_state_is_counted_and_told(rig):
         ('airbot_ros1', 'gripper/position', Float64(data=math.nan), None),
         ('airbot_ros2_interface', 'gripper/state', String(data='close'), 0.0),
         ('airbot_ros2_interface', 'gripper/state', String(data='open'), 1.0),
-        ('airbot_ros2_interface', 'gripper/state', String(data='moving'), None),
+        ('airbot_ros2_interface', 'gripper/state', String(data='moving'), 0.5),
+        ('airbot_ros2_interface', 'gripper/state', String(data='fault'), None),
     ],
 )
 def test_airbots_gripper_speaks_beside_its_joint_states(rig, profile, topic, msg, opening):

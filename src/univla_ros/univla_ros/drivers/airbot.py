@@ -36,11 +36,13 @@ COMMAND_TOPICS: dict[str, tuple[tuple[type, str], ...]] = {
     'airbot_py': (),
 }
 #: Where a profile tells the gripper's opening, if not in `joint_states`; None: nothing new.
+#: Fingers that hold something are neither open nor closed: what does not tell how far they are
+#: open tells at least that.
 GRIPPER_STATES: dict[str, tuple[type, str, Callable[..., float | None]]] = {
     'airbot_ros2_interface': (
         String,
         'gripper/state',
-        lambda msg: {'open': 1.0, 'close': 0.0}.get(msg.data),
+        lambda msg: {'open': 1.0, 'moving': 0.5, 'close': 0.0}.get(msg.data),
     ),
     'airbot_ros1': (Float64, 'gripper/position', lambda msg: msg.data),
 }
