@@ -36,7 +36,7 @@ def test_an_expert_does_its_task_and_then_rests(name, task, carry_out):
     assert expert.is_rest(expert.plan()[0])
 
 
-@pytest.mark.parametrize(('name', 'task'), [('widowx', 'pick'), ('mobile_base', 'drive')])
+@pytest.mark.parametrize(('name', 'task'), [('widowx', 'reach'), ('mobile_base', 'drive')])
 def test_an_expert_recovers_from_kicks(name, task, carry_out):
     """Some seed of the first ones is kicked; the task is done all the same."""
     kicked = 0

@@ -16,6 +16,7 @@ from univla_sim.approach import ramped
 from univla_sim.approach import slowing
 from univla_sim.expert import Expert
 from univla_sim.grasp import tool_down
+from univla_sim.miss import Miss
 from univla_sim.scene import CUBE_SIZE
 from univla_sim.start import hand_room
 from univla_sim.tasks import REACH_HEIGHT
@@ -258,7 +259,8 @@ class PickExpert(ArmExpert):
     """Goes over the cube and down with open fingers, closes them, lifts.
 
     It aims a little beside the cube's centre, each time elsewhere: who imitates it will not be
-    more exact, and must have seen how a cube looks that is held off its centre.
+    more exact, and must have seen how a cube looks that is held off its centre. With kicks it
+    also misses the cube now and then.
     """
 
     #: Height of the hand above the cube's centre when it grasps [m].
@@ -269,6 +271,10 @@ class PickExpert(ArmExpert):
     aside_m, upright_m = 0.008, 0.008
     #: How far off the centre a cube is held well enough to be lifted [m].
     held_aside_m, held_upright_m = 0.016, 0.013
+    #: Fingers that are less open than this open first, on the way up. Who imitates it and is late
+    #: would press closed fingers on the cube, and takes a full hand for an empty one at times:
+    #: both go up.
+    open_enough = 0.8
 
     def __init__(
         self, world: World, instruction: str, rng: np.random.Generator, kicks: bool = False
@@ -276,11 +282,21 @@ class PickExpert(ArmExpert):
         super().__init__(world, instruction, rng, kicks)
         angle, radius = rng.uniform(0.0, 2.0 * np.pi), self.beside_m * np.sqrt(rng.random())
         self._beside = radius * np.array([np.cos(angle), np.sin(angle), 0.0])
+        self._miss = Miss(rng) if kicks else None
+
+    def errs(self, state: ArmState) -> bool:
+        """Whether it grasps beside the cube on purpose."""
+        if self._miss is None or self.has_grasped(state):
+            return False
+        self._miss.look(self.world.time, state.measured, self.grasp_point(state))
+        return self._miss.going
 
     def act(self, state: ArmState) -> np.ndarray:
         """Lift what is held, else grasp."""
         if self.has_grasped(state):
             return self.carry(state)
+        if self._miss is not None and self._miss.going:
+            return self._grasp_beside(state, self._miss)
         return self.grasp(state)
 
     def has_grasped(self, state: ArmState) -> bool:
@@ -300,7 +316,18 @@ class PickExpert(ArmExpert):
         if self._around(state):
             way = goal - state.hand if state.opening > 0.9 else np.zeros(3)
             return self.row(state, way, CLOSED, turn)
+        if state.opening < self.open_enough:
+            rise = max(0.0, self._cruise_z - float(state.hand[2]))
+            return self.row(state, slowing(np.array([0.0, 0.0, rise])), OPEN, turn)
         return self.row(state, self.travel(state, goal), OPEN, turn)
+
+    def _grasp_beside(self, state: ArmState, miss: Miss) -> np.ndarray:
+        """Down beside the cube, or fingers closed there, or up with nothing in them."""
+        if miss.phase == 'aiming':
+            return self.row(state, self.travel(state, self.grasp_point(state) + miss.off), OPEN)
+        if miss.phase == 'closing':
+            return self.row(state, np.zeros(3), CLOSED)
+        return self.carry(state)
 
     def grasp_point(self, state: ArmState) -> np.ndarray:
         """Where the hand grasps the cube [m], shape (3,)."""

@@ -29,7 +29,8 @@ class Expert(ABC):
         world: The world to act in.
         instruction: The task in words.
         rng: Decides about kicks.
-        kicks: Whether random motions disturb the demonstration, at most two an episode.
+        kicks: Whether the demonstration goes astray now and then: random motions, at most two an
+            episode, and what else belongs to the task.
 
     Attributes:
         world: The world.
@@ -70,7 +71,7 @@ class Expert(ABC):
             kicks = self._kicks.rows(
                 self.world.time, lambda rng, count: self.propose_kick(state, rng, count)
             )
-        self._kicked = bool(kicks)
+        self._kicked = bool(kicks) or (not self._is_done() and self.errs(state))
         rows = []
         for index in range(horizon):
             row = self.act(state)
@@ -97,7 +98,7 @@ class Expert(ABC):
 
     @property
     def source(self) -> str:
-        """Who moves the robot in the first row planned last: `expert`, or `kick`."""
+        """Who moves the robot in the first row planned last: `expert`, or `kick` if astray."""
         return 'kick' if self._kicked else 'expert'
 
     @property
@@ -113,6 +114,10 @@ class Expert(ABC):
             self._done_at = None
         elif self._done_at is None:
             self._done_at = self.world.time
+
+    def errs(self, state: Any) -> bool:
+        """Whether the expert itself now goes astray on purpose; asked once a step."""
+        return False
 
     @abstractmethod
     def look(self) -> Any:
