@@ -119,21 +119,25 @@ def noisy_store(episodes=4, frames=6):
     return FrameStore(rows, arrays)
 
 
+def random_pictures():
+    """Noise for the pretraining."""
+    rng = np.random.default_rng(1)
+    return PointingPictures(
+        pictures=rng.integers(0, 256, (6, SIDE, SIDE, 3), dtype=np.uint8),
+        labels=rng.integers(0, 7, (6, label_side(SIDE), label_side(SIDE)), dtype=np.uint8),
+        places=rng.uniform(0.0, 1.0, (6, 5, 2)).astype(np.float32),
+        base=np.zeros(6, dtype=bool),
+    )
+
+
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
     """A run that has gone through every stage."""
     folder = tmp_path_factory.mktemp('run')
     run = TrainingRun(recipe=recipe_from_mapping(RECIPE, 'test'), out=folder / 'out')
     run.__dict__['store'] = noisy_store()
-    rng = np.random.default_rng(1)
-    pictures = PointingPictures(
-        pictures=rng.integers(0, 256, (6, SIDE, SIDE, 3), dtype=np.uint8),
-        labels=rng.integers(0, 7, (6, label_side(SIDE), label_side(SIDE)), dtype=np.uint8),
-        places=rng.uniform(0.0, 1.0, (6, 5, 2)).astype(np.float32),
-        base=np.zeros(6, dtype=bool),
-    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretraining, 'draw_all', lambda *_: pictures)
+        patch.setattr(pretraining, 'draw_all', lambda *_: random_pictures())
         pretraining.pretrain(run)
         train_lam(run, 1)
         train_lam(run, 2)
@@ -205,6 +209,9 @@ def test_a_frozen_policy_sees_frames_in_several_lights(run):
     drawn = task.batch(np.full(40, 3), np.random.default_rng(0)).visual
     for view in range(3):
         assert any(torch.equal(row, wanted[view, 3]) for row in drawn)
+    elsewhere = plan_frames(network, own_prompts(), run.store, rows, views=2, shift=0.05)
+    np.testing.assert_array_equal(elsewhere.visual[0], once.visual[0])
+    assert not np.allclose(elsewhere.visual[1], plans.visual[1], atol=1e-3)
 
 
 def test_plans_on_disk_are_read_again_unless_they_are_of_other_views(tmp_path):
@@ -216,8 +223,9 @@ def test_plans_on_disk_are_read_again_unless_they_are_of_other_views(tmp_path):
         return Plans(latent=values[..., None], visual=values[..., None], codes=values)
 
     path = tmp_path / 'plans.npz'
-    for views, calls in ((1, 1), (1, 1), (2, 2), (2, 2)):
-        plans = kept_plans(path, views, 3, lambda: make(views))  # noqa: B023
+    cases = ((1, 0.0, 1), (1, 0.0, 1), (2, 0.0, 2), (2, 0.0, 2), (2, 0.03, 3), (2, 0.03, 3))
+    for views, shift, calls in cases:
+        plans = kept_plans(path, (views, 3, shift), lambda: make(views))  # noqa: B023
         assert len(made) == calls and plans.views == views and plans.codes[0, 0, 0] == calls
 
 
@@ -318,6 +326,22 @@ def test_cloning_leaves_a_checkpoint_whose_codes_are_queries(run):
     decoder.check_codebook(policy.codebook)
     ready = load_embodiment(ROBOT).postures['ready']
     assert np.isfinite(decoder.decode(plan, np.append(ready, 0.5))).all()
+
+
+def test_cloning_gets_what_decoders_get(run, monkeypatch):
+    """Pictures from elsewhere, and where the network points; all of it goes on learning."""
+    told = dataclasses.replace(run.recipe.decoder, pointing=True, view_shift=0.03)
+    cloning = dataclasses.replace(run.recipe.cloning, pointing_share=0.5, learning_rate=0.05)
+    recipe = dataclasses.replace(run.recipe, decoder=told, cloning=cloning)
+    pointed = dataclasses.replace(run, recipe=recipe)
+    pointed.__dict__['store'] = run.store
+    monkeypatch.setattr(pretraining, 'draw_all', lambda *_: random_pictures())
+    head = RobotDecoder.load(train_clone(pointed, 0.5) / 'decoders' / ROBOT).head
+    before = load_file(run.folder('pretraining') / pretraining.HEADS)
+    for name, value in head.reader.aim.state_dict().items():
+        as_written = before[f'aim.{name}'].to(torch.bfloat16).float()
+        assert value.shape == as_written.shape
+        assert not torch.equal(value, as_written)
 
 
 def test_a_stage_names_the_one_that_must_come_first(tmp_path):

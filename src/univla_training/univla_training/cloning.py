@@ -57,6 +57,8 @@ def train_clone(run: TrainingRun, share: float | None = None) -> Path:
     run.start(stage)
     run.seed_torch(settings)
     network = pretrained_policy(run)
+    pointing = pointing_task(run, network) if section.pointing_share else None
+    aim = pointing.heads.aim if pointing and run.recipe.decoder.pointing else None
     heads = nn.ModuleDict(
         {
             robot: fresh_head(
@@ -65,15 +67,19 @@ def train_clone(run: TrainingRun, share: float | None = None) -> Path:
                 run.recipe.data.horizon,
                 mine.action_dim,
                 mine.body_dim,
+                None if aim is None else aim.state_dict(),
             )
             for robot, mine in shown.items()
         }
     ).to(run.device)
-    task = CloningTask(network, heads, own_prompts(), run.split[0], shown)
+    if aim is not None:
+        for head in heads.values():
+            head.reader.aim = aim  # one for all, and like everything else it goes on learning
+    shift = run.recipe.decoder.view_shift
+    task = CloningTask(network, heads, own_prompts(), run.split[0], shown, shift=shift)
     modules: dict[str, nn.Module] = {'network': network, 'heads': heads}
     draw, loss = task.draw, task.loss
-    if section.pointing_share:
-        pointing = pointing_task(run, network)
+    if pointing is not None:
         beside = PointingBeside(task.draw, task.loss, pointing, section.pointing_share)
         modules['pointing'], draw, loss = pointing.heads, beside.draw, beside.loss
     result = run.fit(stage, modules, draw, loss, settings)

@@ -16,6 +16,7 @@ from univla_models.univla_network import UnivlaNetwork
 
 from univla_training.demonstrations import Demonstrations
 from univla_training.frame_store import FrameStore
+from univla_training.pixels import moved
 from univla_training.pixels import policy_pixels
 from univla_training.planning import code_states
 from univla_training.prompting import Prompts
@@ -45,6 +46,7 @@ class CloningTask:
         prompts: The tokenizer.
         store: The data set.
         demonstrations: By robot.
+        shift: How far pictures are shifted at most, as a share of their side.
     """
 
     def __init__(
@@ -54,9 +56,11 @@ class CloningTask:
         prompts: Prompts,
         store: FrameStore,
         demonstrations: dict[str, Demonstrations],
+        *,
+        shift: float = 0.0,
     ) -> None:
         self.network, self.heads, self.prompts = network, heads, prompts
-        self._store, self._shown = store, demonstrations
+        self._store, self._shown, self._shift = store, demonstrations, shift
         self._cumulative = {
             robot: np.cumsum(shown.shares / shown.shares.sum())
             for robot, shown in demonstrations.items()
@@ -73,9 +77,12 @@ class CloningTask:
         body = None
         if shown.body is not None:
             body = torch.from_numpy(shown.body[picked].astype(np.float32))
+        pictures = self._store.pictures[rows]
+        if self._shift:
+            pictures = moved(pictures, rng, self._shift)
         return CloningBatch(
             robot=robot,
-            pixels=policy_pixels(self._store.pictures[rows], rng),
+            pixels=policy_pixels(pictures, rng),
             text=self.prompts.batch(self._store.instructions(rows), queries),
             body=body,
             chunk=torch.from_numpy(shown.chunks[picked].astype(np.float32)),

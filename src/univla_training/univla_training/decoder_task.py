@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from univla_decoders.heads import DecoderHead
 from univla_models.univla_network import UnivlaNetwork
 
 from univla_training.frame_store import FrameStore
+from univla_training.pixels import moved
 from univla_training.pixels import policy_pixels
 from univla_training.planning import plan_batch
 from univla_training.prompting import Prompts
@@ -23,7 +25,7 @@ class Plans:
     """What the policy plans on every frame of a robot, once for each view of it.
 
     The first view is the picture as it is; each other one shows all frames in brightness and tint
-    of their own.
+    of their own, and perhaps from a camera that stands elsewhere.
 
     Attributes:
         latent: Float16, (views, frames, 4, dim).
@@ -41,23 +43,21 @@ class Plans:
         return len(self.codes)
 
 
-def kept_plans(path: Path, views: int, frames: int, make: Callable[[], Plans]) -> Plans:
+def kept_plans(path: Path, wanted: Sequence[float], make: Callable[[], Plans]) -> Plans:
     """Plans that are kept on disk, so that a stage that goes on does not plan again.
 
     Args:
-        path: The file; written if it is not there or holds another number of views or frames.
-        views: How many views there are.
-        frames: How many frames.
+        path: The file; written if it is not there or holds others.
+        wanted: Numbers that tell which: of views, of frames, and what else decided about them.
         make: Plans on the frames.
     """
     if path.is_file():
         with np.load(path) as archive:
-            known = Plans(**{name: archive[name] for name in ('latent', 'visual', 'codes')})
-        if known.codes.shape[:2] == (views, frames):
-            return known
+            if 'wanted' in archive and np.array_equal(archive['wanted'], wanted):
+                return Plans(**{name: archive[name] for name in ('latent', 'visual', 'codes')})
     plans = make()
     unfinished = path.with_suffix('.part.npz')
-    np.savez(unfinished, **vars(plans))
+    np.savez(unfinished, wanted=np.array(wanted), **vars(plans))
     unfinished.rename(path)
     return plans
 
@@ -69,6 +69,7 @@ def plan_frames(
     rows: np.ndarray,
     *,
     views: int = 1,
+    shift: float = 0.0,
     batch: int = 64,
     progress: Callable[[int], None] | None = None,
 ) -> Plans:
@@ -80,6 +81,7 @@ def plan_frames(
         store: The data set.
         rows: Frames.
         views: How often; all but the first time on changed pictures.
+        shift: How far they are shifted at most, as a share of their side.
         batch: Frames at a time.
         progress: Told how many were planned.
     """
@@ -99,7 +101,10 @@ def plan_frames(
         rng = np.random.default_rng(view) if view else None
         for part in parts:
             text = prompts.batch([words[number] for number in part])
-            pixels = policy_pixels(store.pictures[rows[part]], rng).to(device)
+            pictures = store.pictures[rows[part]]
+            if rng is not None and shift:
+                pictures = moved(pictures, rng, shift)
+            pixels = policy_pixels(pictures, rng).to(device)
             chosen, states = plan_batch(network, pixels, text.ids.to(device), allowed)
             latent[view, part] = states.latent.float().cpu().numpy()
             visual[view, part] = states.visual.float().cpu().numpy()

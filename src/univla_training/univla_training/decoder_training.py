@@ -125,7 +125,7 @@ def fit_head(
     tasks = [
         DecoderTask(
             head,
-            _plans(run, planner, part, folder / name, views),
+            _plans(run, planner, part, folder / name, views, settings.view_shift),
             part.chunks,
             part.body,
             part.shares,
@@ -205,7 +205,12 @@ def shown_and_held(
 
 
 def _plans(
-    run: TrainingRun, planner: Planner, shown: Demonstrations, path: Path, views: int
+    run: TrainingRun,
+    planner: Planner,
+    shown: Demonstrations,
+    path: Path,
+    views: int,
+    shift: float,
 ) -> Plans:
     """What the policy plans on the frames, from disk if it did so before."""
 
@@ -217,10 +222,11 @@ def _plans(
                 planner.store,
                 shown.rows,
                 views=views,
+                shift=shift,
                 progress=advance,
             )
 
-    return kept_plans(path, views, len(shown.rows), make)
+    return kept_plans(path, (views, len(shown.rows), shift), make)
 
 
 def declare(

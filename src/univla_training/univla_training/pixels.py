@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -41,3 +42,27 @@ def scaled(pictures: np.ndarray, rng: np.random.Generator | None = None) -> Tens
         values = values * torch.from_numpy(gain).float() + torch.from_numpy(shift).float()
         values = values.clamp(0.0, 1.0)
     return values.movedim(-1, -3)
+
+
+def moved(pictures: np.ndarray, rng: np.random.Generator, most: float) -> np.ndarray:
+    """Pictures as cameras see them that stand a little elsewhere; edges are repeated.
+
+    Args:
+        pictures: RGB, uint8, (batch, side, side, 3).
+        rng: Draws shift and zoom of each picture.
+        most: Largest shift, as a share of the side, and largest change of size.
+
+    Returns:
+        As `pictures`.
+    """
+    side = pictures.shape[1]
+    middle = 0.5 * (side - 1)
+    changed = np.empty_like(pictures)
+    for number, picture in enumerate(pictures):
+        zoom = 1.0 + rng.uniform(-most, most)
+        shift = (1.0 - zoom) * middle + side * rng.uniform(-most, most, 2)
+        change = np.array([[zoom, 0.0, shift[0]], [0.0, zoom, shift[1]]])
+        changed[number] = cv2.warpAffine(
+            picture, change, (side, side), borderMode=cv2.BORDER_REPLICATE
+        )
+    return changed

@@ -101,6 +101,13 @@ class DecoderSettings(TrainerSettings):
         'Times that the frozen policy looks at each frame, in changing brightness and tint',
         low=1,
     )
+    view_shift: float = parameter(
+        0.0,
+        'Largest shift of the picture in such a look, as a share of its side, as if the camera '
+        'stood elsewhere',
+        low=0.0,
+        high=0.2,
+    )
     lora_rank: int = parameter(0, 'Rank of LoRA on the policy; 0 freezes the policy', low=0)
     lora_alpha: float = parameter(16.0, 'Scale of LoRA', low=0.0)
     code_weight: float = parameter(1.0, 'Weight of the codes beside the actions (LoRA)', low=0.0)
