@@ -91,11 +91,20 @@ def test_a_share_of_each_batch_points():
         def loss(self, batch):
             return weight * batch, {'last_off': 0.5, 'last_right': 0.25, 'see': 9.0}
 
-    beside = PointingBeside(
-        lambda rng, count: count, lambda batch: (weight * batch, {'right': 1.0}), Pointing(), 0.25
-    )
+    def beside_codes(*weights):
+        return PointingBeside(
+            lambda rng, count: count,
+            lambda batch: (weight * batch, {'right': 1.0}),
+            Pointing(),
+            0.25,
+            *weights,
+        )
+
+    beside = beside_codes()
     batch = beside.draw(np.random.default_rng(0), 64)
     assert batch == (48, 16)
     loss, facts = beside.loss(batch)
     assert loss.item() == 2.0 * 64
     assert facts == {'own': 96.0, 'right': 1.0, 'last_off': 0.5, 'last_right': 0.25}
+    heavier, _ = beside_codes(3.0).loss(batch)
+    assert heavier.item() == 2.0 * (48 + 3 * 16)

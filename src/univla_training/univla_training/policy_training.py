@@ -45,9 +45,12 @@ def train_policy(run: TrainingRun) -> None:
     checker = PolicyTask(network, own_prompts(), held, codes, augment=False)
     modules: dict[str, nn.Module] = {'network': network}
     draw, loss, aim = task.draw, task.loss, None
-    if run.recipe.policy.pointing_share:
+    section = run.recipe.policy
+    if section.pointing_share:
         pointing = pointing_task(run, network)
-        beside = PointingBeside(task.draw, task.loss, pointing, run.recipe.policy.pointing_share)
+        beside = PointingBeside(
+            task.draw, task.loss, pointing, section.pointing_share, section.pointing_weight
+        )
         modules['heads'], draw, loss = pointing.heads, beside.draw, beside.loss
         aim = pointing.heads.aim
     rows = _clean_rows(held.frames[np.asarray(held.clean[held.frames], dtype=bool)])

@@ -67,6 +67,9 @@ class PolicySettings(TrainerSettings):
     pointing_share: float = parameter(
         0.0, 'Share of each batch that goes on pointing in rendered scenes', low=0.0, high=0.9
     )
+    pointing_weight: float = parameter(
+        1.0, "Weight of the pointing's loss beside that of the codes", low=0.0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
