@@ -249,7 +249,7 @@ def _plans(run: TrainingRun, policy: UniactPolicy, shown: Demonstrations, path: 
         with counting(run.console, 'planning', len(shown.rows)) as advance:
             return plan_frames(policy, run.store, shown.rows, progress=advance)
 
-    return kept_plans(path, 1, len(shown.rows), make)
+    return kept_plans(path, (1, len(shown.rows)), make)
 
 
 def _shown(
