@@ -31,7 +31,7 @@ ALLOWED = {
     'univla_sim': {'numpy', 'yaml', 'mujoco', 'univla_core'},
     'univla_data': {'numpy', 'cv2', 'rosbags', 'av', 'pyarrow', 'h5py', 'univla_core'},
     'univla_training': {
-        *('numpy', 'yaml', 'matplotlib', 'rich', 'typer', 'accelerate', *TORCH),
+        *('numpy', 'yaml', 'cv2', 'matplotlib', 'rich', 'typer', 'accelerate', *TORCH),
         *('univla_core', 'univla_data', 'univla_decoders', 'univla_models', 'univla_sim'),
     },
     'univla_ros': {
