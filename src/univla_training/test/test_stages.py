@@ -342,6 +342,11 @@ def test_cloning_gets_what_decoders_get(run, monkeypatch):
         as_written = before[f'aim.{name}'].to(torch.bfloat16).float()
         assert value.shape == as_written.shape
         assert not torch.equal(value, as_written)
+    other = dataclasses.replace(recipe, decoder=dataclasses.replace(told, head='manipulation'))
+    pointed = dataclasses.replace(run, recipe=other)
+    pointed.__dict__['store'] = run.store
+    with pytest.raises(TrainingError, match='for heads of kind query, not manipulation'):
+        train_clone(pointed, 0.25)
 
 
 def test_a_stage_names_the_one_that_must_come_first(tmp_path):

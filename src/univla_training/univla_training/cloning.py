@@ -14,6 +14,7 @@ from univla_training.demonstrations import demonstrations
 from univla_training.export import write_decoder
 from univla_training.export import write_policy
 from univla_training.networks import fresh_head
+from univla_training.networks import is_told_places
 from univla_training.pointing_beside import PointingBeside
 from univla_training.pretraining import own_prompts
 from univla_training.pretraining import pointing_task
@@ -58,7 +59,7 @@ def train_clone(run: TrainingRun, share: float | None = None) -> Path:
     run.seed_torch(settings)
     network = pretrained_policy(run)
     pointing = pointing_task(run, network) if section.pointing_share else None
-    aim = pointing.heads.aim if pointing and run.recipe.decoder.pointing else None
+    aim = pointing.heads.aim if pointing and is_told_places(run.recipe.decoder) else None
     heads = nn.ModuleDict(
         {
             robot: fresh_head(

@@ -150,20 +150,29 @@ def fresh_lam(sizes: NetworkSizes, stage: int, seen: UnivlaNetwork) -> LatentAct
     return model
 
 
+def is_told_places(section: DecoderSettings) -> bool:
+    """Whether heads are told where in the picture the network points.
+
+    Raises:
+        TrainingError: If heads of that kind take no places.
+    """
+    if section.pointing and section.head != 'query':
+        raise TrainingError(
+            f'section decoder: pointing is for heads of kind query, not {section.head}; '
+            'set pointing: false'
+        )
+    return section.pointing
+
+
 def pointing_weights(checkpoint: Path, section: DecoderSettings) -> dict[str, Tensor] | None:
     """Weights of the `pointing_reader` of a checkpoint's policy, None if no head asks for them.
 
     Raises:
         TrainingError: If it has none, or heads of that kind take none.
     """
-    if not section.pointing:
+    if not is_told_places(section):
         return None
     path = checkpoint / POINTING
-    if section.head != 'query':
-        raise TrainingError(
-            f'section decoder: pointing is for heads of kind query, not {section.head}; '
-            'set pointing: false'
-        )
     if not path.is_file():
         raise TrainingError(
             f'{path}: is missing: the policy did not learn to point until its end. Train it with '
