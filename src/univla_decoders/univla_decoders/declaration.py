@@ -133,12 +133,19 @@ class DecoderDeclaration:
     def _check_columns(self, where: str) -> None:
         if (self.head == 'navigation') != bool(self.choices):
             raise ConfigError(f'{where}: choices belong to a navigation head and only to it')
-        needs = self.head in ('proprioception', 'uniact_act')
+        needs = self.head in ('proprioception', 'servo', 'uniact_act')
         has = bool(self.proprioception_dim)
         if (needs and not has) or (has and not (needs or self.head in ('query', TOKENS))):
             raise ConfigError(
-                f'{where}: proprioception_dim belongs to a proprioception head and to '
+                f'{where}: proprioception_dim belongs to a proprioception head, to servo and to '
                 'uniact_act; query and tokens may have it, no other'
+            )
+        if self.head == 'servo' and not (
+            self.end_effector_position and action_space(self.action_space).cartesian
+        ):
+            raise ConfigError(
+                f'{where}: a servo head needs end_effector_position and an action_space of the '
+                f'end effector, not {self.action_space}'
             )
         columns = {len(row) for row in self.choices} or {self.action_dim}
         if columns != {len(self.names)}:

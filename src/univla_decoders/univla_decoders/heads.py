@@ -15,6 +15,7 @@ from univla_decoders.map_block import MapBlockConfig
 from univla_decoders.map_block import map_block_config
 from univla_decoders.query_head import POINTED
 from univla_decoders.query_head import QueryReader
+from univla_decoders.servo_head import ServoReader
 from univla_decoders.uniact_heads import UniactActHead
 from univla_decoders.uniact_heads import UniactMlpHead
 from univla_decoders.uniact_heads import uniact_config
@@ -101,6 +102,25 @@ class QueryHead(DecoderHead):
         return self.proj(self.reader(latent, visual, proprioception))
 
 
+class ServoHead(DecoderHead):
+    """Goes where the policy points, as seen from the hand; for end-effector spaces of arms."""
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__(config)
+        self.reader = ServoReader(
+            config.pool.input_dim,
+            config.pool.embed_dim,
+            config.horizon,
+            config.action_dim,
+            config.proprioception_dim,
+        )
+
+    def forward(self, latent: Tensor, visual: Tensor, proprioception: Tensor | None) -> Tensor:
+        """Latent tokens and proprioception (batch, dim) → (batch, horizon, action_dim)."""
+        assert proprioception is not None
+        return self.reader(latent, proprioception)
+
+
 __all__ = ['HEADS', 'DecoderHead', 'HeadConfig', 'head_config', 'head_kind']
 
 HEADS: dict[str, type[DecoderHead]] = {
@@ -108,6 +128,7 @@ HEADS: dict[str, type[DecoderHead]] = {
     'proprioception': ProprioceptionHead,
     'navigation': NavigationHead,
     'query': QueryHead,
+    'servo': ServoHead,
     'uniact_mlp': UniactMlpHead,
     'uniact_act': UniactActHead,
 }
@@ -121,6 +142,8 @@ def head_kind(names: set[str], where: str) -> str:
     """
     if 'reader.step_queries' in names:
         return 'query'
+    if 'reader.turn_back.weight' in names:
+        return 'servo'
     if 'head.fc1.weight' in names:
         return 'uniact_mlp'
     if 'ua_proj.weight' in names:
@@ -159,6 +182,8 @@ def head_config(
     kind = head_kind(set(shapes), where)
     if kind == 'query':
         return _query_config(shapes, horizon, num_heads, where)
+    if kind == 'servo':
+        return _servo_config(shapes, horizon, num_heads, where)
     if kind.startswith('uniact'):
         return uniact_config(kind, shapes, horizon, latent_dim, where)
     pool_name = 'latent_action_pool' if kind == 'manipulation' else 'attn_pool'
@@ -230,4 +255,35 @@ def _query_config(
         pool=pool,
         proprioception_dim=body,
         pointing=pointing,
+    )
+
+
+def _servo_config(
+    shapes: dict[str, tuple[int, ...]], horizon: int, num_heads: int, where: str
+) -> HeadConfig:
+    try:
+        embed = shapes['reader.act.0.weight'][0] // 4
+        pool = MapBlockConfig(
+            input_dim=shapes['reader.aim.0.weight'][1],
+            embed_dim=embed,
+            num_heads=num_heads,
+            num_latents=1,
+            hidden_dim=4 * embed,
+        )
+        body = shapes['reader.turn_back.weight'][1]
+        width = shapes['reader.act.4.weight'][0]
+    except (KeyError, IndexError, ValueError) as error:
+        raise CheckpointError(f'{where}: cannot size a servo head, {error} is unusable') from error
+    if width % horizon:
+        raise CheckpointError(
+            f'{where}: reader.act.4.weight has {width} outputs, which is no multiple of the '
+            f'declared horizon {horizon}; correct the declaration'
+        )
+    return HeadConfig(
+        kind='servo',
+        horizon=horizon,
+        action_dim=width // horizon,
+        pool=pool,
+        proprioception_dim=body,
+        pointing=True,
     )

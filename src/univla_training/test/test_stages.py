@@ -10,6 +10,7 @@ from torch import nn
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import TrainingError
 from univla_decoders.decoder import RobotDecoder
+from univla_decoders.felt import with_position
 from univla_decoders.increments import added_up
 from univla_models.univla import UnivlaOptions
 from univla_models.univla import UnivlaPolicy
@@ -48,6 +49,7 @@ from univla_training.settings import DecoderSettings
 from univla_training.stages import run_card
 from univla_training.stages import run_decoder
 
+from univla_training import decoder_training
 from univla_training import pretraining
 
 ROBOT = 'widowx'
@@ -254,11 +256,47 @@ def test_a_decoder_is_told_where_its_policy_points(run):
         torch.testing.assert_close(value, known[name].float())
 
 
+def test_a_servo_head_calibrates_itself_and_acts_in_end_effector_spaces(run, monkeypatch):
+    """The camera is fitted to the hand's own places; three steps of pretraining know none."""
+    camera = np.array([[-0.3, 1.0, -0.2, 0.51], [0.4, 0.0, -1.1, 0.3], [-0.6, 0.0, -0.4, 1.0]])
+    fitted = []
+
+    def fit(places, points):
+        fitted.append((places, points))
+        return camera
+
+    monkeypatch.setattr(decoder_training, 'fit_camera', fit)
+    told = dataclasses.replace(run.recipe.decoder, head='servo', pointing=True)
+    aimed = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, decoder=told))
+    aimed.__dict__['store'] = run.store
+    decoder = RobotDecoder.load(train_decoder(aimed, ROBOT, share=0.75))
+    assert decoder.declaration.head == 'servo'
+    reader, shown = decoder.head.reader, run.split[0].share(0.75)
+    assert torch.equal(reader.camera, torch.from_numpy(camera).float()), 'in full precision'
+    hands = with_position(shown.proprioception(shown.frames), load_embodiment(ROBOT))[:, -3:]
+    ((pointed, points),) = fitted
+    assert pointed.shape == (len(points), 2)
+    np.testing.assert_allclose(points, hands, atol=1e-5)
+    np.testing.assert_allclose(reader.place[0], hands.mean(axis=0), atol=1e-5)
+    assert hands[:, 2].min() < reader.floor < hands[:, 2].mean()
+    assert not reader.task.any(), 'all of one task: nothing to tell apart'
+    ready = np.append(load_embodiment(ROBOT).postures['ready'], 0.5)
+    policy = UnivlaPolicy.from_pretrained(run.out / 'checkpoint', device='cpu')
+    plan = policy.plan(run.store.pictures[0], 'reach the red cube')
+    assert np.isfinite(decoder.decode(plan, ready)).all()
+    with pytest.raises(TrainingError, match='joint_delta of widowx is no end-effector space'):
+        train_decoder(aimed, ROBOT, 'joint_delta')
+    clone = RobotDecoder.load(train_clone(aimed, 0.75) / 'decoders' / ROBOT)
+    assert clone.declaration.head == 'query', 'what learns with its network must see the picture'
+
+
 def test_a_policy_that_did_not_learn_to_point_tells_no_places(tmp_path):
     with pytest.raises(TrainingError, match=r'pointing.safetensors: is missing.*pointing: false'):
         pointing_weights(tmp_path, DecoderSettings(pointing=True))
-    with pytest.raises(TrainingError, match='for heads of kind query, not manipulation'):
+    with pytest.raises(TrainingError, match='for heads of kind query or servo, not manipulation'):
         pointing_weights(tmp_path, DecoderSettings(pointing=True, head='manipulation'))
+    with pytest.raises(TrainingError, match='a servo head goes where the policy points'):
+        pointing_weights(tmp_path, DecoderSettings(head='servo'))
     assert pointing_weights(tmp_path, DecoderSettings()) is None
 
 
@@ -345,7 +383,7 @@ def test_cloning_gets_what_decoders_get(run, monkeypatch):
     other = dataclasses.replace(recipe, decoder=dataclasses.replace(told, head='manipulation'))
     pointed = dataclasses.replace(run, recipe=other)
     pointed.__dict__['store'] = run.store
-    with pytest.raises(TrainingError, match='for heads of kind query, not manipulation'):
+    with pytest.raises(TrainingError, match='for heads of kind query or servo, not manipulation'):
         train_clone(pointed, 0.25)
 
 

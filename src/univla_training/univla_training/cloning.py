@@ -60,11 +60,12 @@ def train_clone(run: TrainingRun, share: float | None = None) -> Path:
     network = pretrained_policy(run)
     pointing = pointing_task(run, network) if section.pointing_share else None
     aim = pointing.heads.aim if pointing and is_told_places(run.recipe.decoder) else None
+    kind = run.recipe.decoder.learned_together
     heads = nn.ModuleDict(
         {
             robot: fresh_head(
                 run.recipe.network,
-                run.recipe.decoder.head,
+                kind,
                 run.recipe.data.horizon,
                 mine.action_dim,
                 mine.body_dim,
@@ -89,7 +90,8 @@ def train_clone(run: TrainingRun, share: float | None = None) -> Path:
     )
     for robot, mine in shown.items():
         body = load_embodiment(robot)
-        declaration = declare(run, body, default_space(body), mine, codebook, 'direct cloning, ')
+        told = (default_space(body), mine, codebook, kind, 'direct cloning, ')
+        declaration = declare(run, body, *told)
         write_decoder(target / 'decoders' / robot, heads[robot], declaration, mine.statistics)
     episodes = {robot: mine.statistics['num_trajectories'] for robot, mine in shown.items()}
     facts = {'share': part, 'episodes': episodes, 'steps': result.steps}

@@ -151,6 +151,11 @@ class DecoderTask:
         self._cumulative = np.cumsum(shares / shares.sum())
         self._noise = body_noise
 
+    @property
+    def latent(self) -> np.ndarray:
+        """Latent tokens of all looks at all frames, (views, frames, 4, dim)."""
+        return self._plans.latent
+
     def draw(self, rng: np.random.Generator, count: int) -> DecoderBatch:
         """A random batch."""
         rows = np.searchsorted(self._cumulative, rng.random(count))

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from univla_core.action_space import action_space
 from univla_core.embodiment import Embodiment
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import TrainingError
 from univla_decoders.declaration import DecoderDeclaration
+from univla_decoders.felt import POSITION_DIM
 from univla_decoders.heads import DecoderHead
+from univla_decoders.heads import ServoHead
 from univla_models.univla_network import UnivlaNetwork
 
+from univla_training.camera_fit import fit_camera
 from univla_training.counting import counting
 from univla_training.decoder_task import DecoderTask
 from univla_training.decoder_task import Plans
@@ -38,6 +43,8 @@ from univla_training.settings import DecoderSettings
 NUM_CODES = 16
 #: What the policy plans on frames that are trained on, and on others; kept to resume with.
 PLANS = ('plans.npz', 'held_plans.npz')
+# Things lie as low as hands do in so many of the frames.
+_LOWEST = 0.02
 
 
 def train_decoder(
@@ -66,12 +73,12 @@ def train_decoder(
     target = decoder_folder(run, embodiment, space, part)
     if run.done(stage):
         return target
+    kind = fitting_head(section, embodiment, space)
     settings = run.settings(section)
     shown, held = shown_and_held(run.split, robot, space, part, settings)
     network = trained_policy(run)
     folder = run.start(stage)
     run.seed_torch(settings)
-    kind = section.head
     head = fresh_head(
         run.recipe.network,
         kind,
@@ -82,7 +89,8 @@ def train_decoder(
     ).to(run.device)
     planner = Planner(network, own_prompts(), run.store)
     figures = fit_head(run, stage, head, planner, shown, held, settings)
-    declaration = declare(run, embodiment, space, shown, checkpoint_codebook(run.out / CHECKPOINT))
+    codebook = checkpoint_codebook(run.out / CHECKPOINT)
+    declaration = declare(run, embodiment, space, shown, codebook, kind)
     write_decoder(target, head, declaration, shown.statistics)
     for name in PLANS:
         (folder / name).unlink(missing_ok=True)
@@ -133,6 +141,8 @@ def fit_head(
         )
         for part, name, views in zip((shown, held), PLANS, (settings.views, 1), strict=True)
     ]
+    if isinstance(head, ServoHead):
+        _calibrate(head, tasks[0], shown)
     rows = np.random.default_rng(0).permutation(len(held.rows))[:1024]
     before = tasks[1].check(rows)
     result = run.fit(
@@ -145,6 +155,37 @@ def fit_head(
     )
     figures = {'steps': result.steps, 'seconds': result.seconds, **result.last}
     return {**figures, 'held_out_before': before, 'held_out': tasks[1].check(rows)}
+
+
+def fitting_head(section: DecoderSettings, embodiment: Embodiment, space: str) -> str:
+    """Kind of head for an action space.
+
+    Raises:
+        TrainingError: If the recipe's kind cannot act there.
+    """
+    if section.head == 'servo' and not action_space(space).cartesian:
+        raise TrainingError(
+            f'section decoder: a servo head moves an end effector, and {space} of '
+            f'{embodiment.name} is no end-effector space; set head: query'
+        )
+    return section.head
+
+
+def _calibrate(head: ServoHead, task: DecoderTask, shown: Demonstrations) -> None:
+    """Let a head see where in the picture its own hand is."""
+    seen = task.batch(np.arange(len(shown.rows)))  # as the camera saw it
+    assert shown.body is not None
+    action, felt = (shown.statistics[name] for name in ('action', 'proprio'))
+    low, high = (torch.tensor(action[name][:3]) for name in ('q01', 'q99'))
+    mean, std = (torch.tensor(felt[name][-POSITION_DIM:]) for name in ('mean', 'std'))
+    with torch.inference_mode():
+        hand = head.reader.places(seen.latent)[:, -1].cpu().numpy()
+    place = shown.body[:, -POSITION_DIM:] * std.numpy() + mean.numpy()  # (frames, 3) [m]
+    camera = torch.from_numpy(fit_camera(hand, place))
+    floor = float(np.quantile(place[:, 2], _LOWEST))
+    latent = torch.from_numpy(task.latent.reshape(-1, *task.latent.shape[2:])).float()
+    kinds = torch.from_numpy(np.tile(shown.tasks, len(task.latent)))
+    head.reader.calibrate(camera, (mean, std), floor, 0.5 * (high - low), latent, kinds)
 
 
 def default_space(embodiment: Embodiment) -> str:
@@ -235,12 +276,13 @@ def declare(
     space: str,
     shown: Demonstrations,
     codebook: str,
+    kind: str,
     source: str = '',
 ) -> DecoderDeclaration:
-    """The declaration of a decoder trained in this run."""
+    """The declaration of a decoder trained in this run, whose head is of some kind."""
     data, sizes = run.recipe.data, run.recipe.network
     return DecoderDeclaration(
-        head=run.recipe.decoder.head,
+        head=kind,
         horizon=data.horizon,
         action_dim=shown.action_dim,
         action_space=space,

@@ -38,6 +38,7 @@ class Demonstrations:
         corrections: How many frames begin what a person did to correct a policy.
         position: Whether the last three values of `body` are where the end effector is.
         episodes: How many episodes the frames are of.
+        tasks: Number of each frame's task, (m,).
     """
 
     rows: np.ndarray
@@ -46,6 +47,7 @@ class Demonstrations:
     shares: np.ndarray
     statistics: Mapping[str, Any]
     weights: np.ndarray
+    tasks: np.ndarray
     corrections: int = 0
     position: bool = False
     episodes: int = 0
@@ -128,6 +130,7 @@ def demonstrations(
         shares=_shares(own, rows, weights),
         statistics=statistics,
         weights=weights,
+        tasks=_tasks(own, rows),
         corrections=int(mended.sum()),
         position=position,
         episodes=len(own.episodes),
@@ -205,8 +208,13 @@ def _stats(entry: Mapping[str, Any]) -> NormStats:
     return NormStats(**known)
 
 
+def _tasks(store: FrameStore, rows: np.ndarray) -> np.ndarray:
+    names = [row.task for row in store.episodes]
+    return np.unique(names, return_inverse=True)[1][store.episode_of(rows)]
+
+
 def _shares(store: FrameStore, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    tasks = np.array([row.task for row in store.episodes])[store.episode_of(rows)]
+    tasks = _tasks(store, rows)
     shares = np.zeros(len(rows))
     for task in np.unique(tasks):
         mine = tasks == task

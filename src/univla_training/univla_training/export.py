@@ -138,9 +138,10 @@ def write_decoder(
 
 
 def weights_to_save(module: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a module in bfloat16, as released checkpoints hold them."""
+    """What a module learned in bfloat16, as released checkpoints hold it; buffers as they are."""
+    measured = {name for name, _ in module.named_buffers()}
     return {
-        name: value.detach().to(torch.bfloat16).contiguous()
+        name: value.detach().to(value.dtype if name in measured else torch.bfloat16).contiguous()
         for name, value in module.state_dict().items()
     }
 

@@ -28,6 +28,7 @@ from univla_training.decoder_training import Planner
 from univla_training.decoder_training import declare
 from univla_training.decoder_training import default_space
 from univla_training.decoder_training import fit_head
+from univla_training.decoder_training import fitting_head
 from univla_training.decoder_training import shown_and_held
 from univla_training.decoder_training import variant
 from univla_training.demonstrations import Demonstrations
@@ -179,15 +180,15 @@ def _new(
 ) -> _Pupil:
     """A fresh head for a robot or an action space that the checkpoint has no decoder for."""
     section, data, sizes = run.recipe.decoder, run.recipe.data, run.recipe.network
+    embodiment = load_embodiment(robot)
+    kind = fitting_head(section, embodiment, space)
     settings = run.settings(section)
     shown, held = shown_and_held(split, robot, space, share, settings)
     llama = dataclasses.replace(sizes.llama, hidden=policy.latent_dim)
     sizes = dataclasses.replace(sizes, llama=llama)
     pointing = pointing_weights(source, section)
-    head = fresh_head(
-        sizes, section.head, data.horizon, shown.action_dim, shown.body_dim, pointing
-    )
-    declared = declare(run, load_embodiment(robot), space, shown, policy.codebook, 'new head, ')
+    head = fresh_head(sizes, kind, data.horizon, shown.action_dim, shown.body_dim, pointing)
+    declared = declare(run, embodiment, space, shown, policy.codebook, kind, 'new head, ')
     return _Pupil(head=head, declared=declared, shown=shown, held=held, settings=settings)
 
 

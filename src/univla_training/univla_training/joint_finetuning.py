@@ -86,7 +86,9 @@ def finetune(run: TrainingRun) -> Path:
     )
     for robot, mine in shown.items():
         body = load_embodiment(robot)
-        declaration = declare(run, body, default_space(body), mine, codebook, 'fine-tuned, ')
+        kind = run.recipe.decoder.learned_together
+        told = (default_space(body), mine, codebook, kind, 'fine-tuned, ')
+        declaration = declare(run, body, *told)
         write_decoder(target / 'decoders' / robot, heads[robot], declaration, mine.statistics)
     episodes = {robot: mine.statistics['num_trajectories'] for robot, mine in shown.items()}
     facts = {'episodes': episodes, 'steps': result.steps, 'seconds': result.seconds}
@@ -111,7 +113,7 @@ def _head(run: TrainingRun, shown: Demonstrations) -> nn.Module:
     recipe = run.recipe
     return fresh_head(
         recipe.network,
-        recipe.decoder.head,
+        recipe.decoder.learned_together,
         recipe.data.horizon,
         shown.action_dim,
         shown.body_dim,

@@ -53,7 +53,11 @@ def train_lora_decoder(run: TrainingRun, embodiment: Embodiment, space: str, sha
     run.seed_torch(settings)
     add_lora(network, section.lora_rank, section.lora_alpha)
     head = fresh_head(
-        recipe.network, section.head, recipe.data.horizon, shown.action_dim, shown.body_dim
+        recipe.network,
+        section.learned_together,
+        recipe.data.horizon,
+        shown.action_dim,
+        shown.body_dim,
     )
     heads = nn.ModuleDict({robot: head.to(run.device)})
     told = {'code_weight': section.code_weight, 'code_noise': recipe.finetuning.code_noise}
@@ -67,7 +71,8 @@ def train_lora_decoder(run: TrainingRun, embodiment: Embodiment, space: str, sha
     codebook = write_policy(
         target, network, recipe.network, recipe='latent', provenance=run.provenance()
     )
-    declaration = declare(run, embodiment, space, shown, codebook, f'LoRA {section.lora_rank}, ')
+    told = (shown, codebook, section.learned_together, f'LoRA {section.lora_rank}, ')
+    declaration = declare(run, embodiment, space, *told)
     write_decoder(target / 'decoders' / robot, head, declaration, shown.statistics)
     facts = {'robot': robot, 'action_space': space, 'share': share, 'frames': len(shown.rows)}
     facts |= {'steps': result.steps, 'seconds': result.seconds, **result.last, **checker.check()}

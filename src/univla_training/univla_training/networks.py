@@ -15,6 +15,7 @@ from univla_decoders.heads import HEADS
 from univla_decoders.heads import DecoderHead
 from univla_decoders.heads import HeadConfig
 from univla_decoders.heads import QueryHead
+from univla_decoders.heads import ServoHead
 from univla_decoders.map_block import MapBlockConfig
 from univla_models.lam import LatentActionModel
 from univla_models.lam_config import LamConfig
@@ -156,10 +157,17 @@ def is_told_places(section: DecoderSettings) -> bool:
     Raises:
         TrainingError: If heads of that kind take no places.
     """
-    if section.pointing and section.head != 'query':
+    if section.pointing and section.head not in ('query', 'servo'):
         raise TrainingError(
-            f'section decoder: pointing is for heads of kind query, not {section.head}; '
+            f'section decoder: pointing is for heads of kind query or servo, not {section.head}; '
             'set pointing: false'
+        )
+    if section.head == 'servo' and not (
+        section.pointing and section.proprioception and section.end_effector_position
+    ):
+        raise TrainingError(
+            'section decoder: a servo head goes where the policy points, as seen from its own '
+            'hand; set pointing, proprioception and end_effector_position: true, or head: query'
         )
     return section.pointing
 
@@ -184,7 +192,7 @@ def pointing_weights(checkpoint: Path, section: DecoderSettings) -> dict[str, Te
 def learning(head: DecoderHead) -> DecoderHead:
     """A head, all of which learns but the reader of what the policy points at."""
     head.requires_grad_(True)
-    if isinstance(head, QueryHead) and head.reader.aim is not None:
+    if isinstance(head, QueryHead | ServoHead) and head.reader.aim is not None:
         head.reader.aim.requires_grad_(False)
     return head
 
@@ -205,8 +213,8 @@ def fresh_head(
         horizon: Rows of a chunk.
         action_dim: Dimensions of an action.
         proprioception_dim: Size of the proprioception vector, 0 without one.
-        pointing: Weights of the pretraining's `pointing_reader`, for a `query` head; None
-            without one.
+        pointing: Weights of the pretraining's `pointing_reader`, for a `query` or `servo` head;
+            None without one.
     """
     embed = sizes.head.embed_dim
     pool = MapBlockConfig(
@@ -226,6 +234,6 @@ def fresh_head(
     )
     head = HEADS[kind](config)
     if pointing is not None:
-        assert isinstance(head, QueryHead) and head.reader.aim is not None
+        assert isinstance(head, QueryHead | ServoHead) and head.reader.aim is not None
         head.reader.aim.load_state_dict(pointing)
     return head

@@ -77,7 +77,10 @@ class DecoderSettings(TrainerSettings):
     """The decoder of one robot."""
 
     head: str = parameter(
-        'query', 'Kind of head', choices=('query', 'manipulation', 'proprioception')
+        'query',
+        'Kind of head; servo is for a handful of demonstrations in end-effector spaces, and '
+        'where the policy learns, too, it is query instead',
+        choices=('query', 'servo', 'manipulation', 'proprioception'),
     )
     share: float = parameter(1.0, 'Share of the action labels to use', low=0.0, high=1.0)
     correction_weight: float = parameter(
@@ -115,6 +118,11 @@ class DecoderSettings(TrainerSettings):
     lora_alpha: float = parameter(16.0, 'Scale of LoRA', low=0.0)
     code_weight: float = parameter(1.0, 'Weight of the codes beside the actions (LoRA)', low=0.0)
     augment: bool = parameter(True, 'Change brightness and tint of the picture')
+
+    @property
+    def learned_together(self) -> str:
+        """Kind of head where the network learns, too: a servo head needs a frozen one."""
+        return 'query' if self.head == 'servo' else self.head
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,231 @@
+"""The servo head: gaps in metres, tasks told off the plan, and ways back to what was shown."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from univla_core.errors import CheckpointError
+from univla_core.errors import ConfigError
+from univla_decoders.declaration import DecoderDeclaration
+from univla_decoders.heads import HEADS
+from univla_decoders.heads import HeadConfig
+from univla_decoders.heads import head_config
+from univla_decoders.map_block import MapBlockConfig
+from univla_decoders.servo_head import discriminants
+from univla_decoders.servo_head import on_level
+
+DIM, BODY = 8, 10  # six joints, opening, x, y, z
+POOL = MapBlockConfig(input_dim=DIM, embed_dim=16, num_heads=4, num_latents=1, hidden_dim=64)
+CONFIG = HeadConfig(
+    kind='servo', horizon=4, action_dim=7, pool=POOL, proprioception_dim=BODY, pointing=True
+)
+MEAN, SPREAD = torch.tensor([0.3, 0.0, 0.1]), torch.tensor([0.05, 0.1, 0.04])
+STEP_M = 0.02  # what a normalised step of 1 is
+
+
+#: In front of the table, looking down at it: x, y, z, 1 to multiples of column, row, 1.
+CAMERA = torch.tensor(
+    [[-0.3, 1.0, -0.2, 0.5], [0.4, 0.0, -1.1, 0.3], [-0.6, 0.0, -0.4, 1.0]], dtype=torch.float32
+)
+
+
+def seen(points):
+    """Where the camera sees points (…, 3) [m], as shares of the picture."""
+    rays = torch.cat([points, torch.ones_like(points[..., :1])], dim=-1) @ CAMERA.T
+    return rays[..., :2] / rays[..., 2:]
+
+
+def latents(named, second, hand):
+    """Plans whose first token says where the policy points, (n, 4, DIM)."""
+    tokens = torch.zeros(len(hand), 4, DIM)
+    tokens[:, 0, :6] = torch.cat([seen(named), seen(second), seen(hand)], dim=-1)
+    return tokens
+
+
+def body(hand, opening=1.0):
+    told = torch.zeros(len(hand), BODY)
+    told[:, 6], told[:, 7:] = opening, (hand - MEAN) / SPREAD
+    return told
+
+
+def on_table(rng, count, height=0.02):
+    places = rng.uniform([0.18, -0.17, height], [0.38, 0.17, height + 1e-9], (count, 3))
+    return torch.from_numpy(places).float()
+
+
+def in_room(rng, count):
+    places = rng.uniform([0.18, -0.17, 0.02], [0.38, 0.17, 0.16], (count, 3))
+    return torch.from_numpy(places).float()
+
+
+@pytest.fixture
+def head():
+    """A head that reads places off the plan as they were written there."""
+    torch.manual_seed(0)
+    head = HEADS['servo'](CONFIG).eval()
+    first, _, last = head.reader.aim
+    with torch.no_grad():
+        first.weight.copy_(torch.eye(DIM))
+        first.bias.fill_(10.0)  # where GELU changes nothing
+        last.weight.copy_(torch.eye(6, DIM))
+        last.bias.fill_(-10.0)
+    return head
+
+
+@pytest.fixture
+def calibrated(head):
+    plans = torch.randn(40, 4, DIM, generator=torch.Generator().manual_seed(0))
+    steps = torch.full((3,), STEP_M)
+    kinds = torch.arange(40) % 2
+    plans[kinds == 1, 3, 0] += 4.0  # the second task shows in the last token
+    head.reader.calibrate(CAMERA, (MEAN, SPREAD), 0.02, steps, plans, kinds)
+    return head
+
+
+def shapes(head):
+    return {name: tuple(value.shape) for name, value in head.state_dict().items()}
+
+
+def test_sizes_are_read_from_the_weights(head):
+    assert head_config(shapes(head), 4, 4, 'here') == CONFIG
+    with pytest.raises(CheckpointError, match='no multiple of the declared horizon 3'):
+        head_config(shapes(head), 3, 4, 'here')
+
+
+def test_what_is_seen_is_found_on_its_level():
+    points = in_room(np.random.default_rng(1), 50)
+    torch.testing.assert_close(
+        on_level(CAMERA, seen(points), points[:, 2]), points[:, :2], atol=1e-5, rtol=0.0
+    )
+
+
+def test_a_line_of_sight_that_meets_no_table_stays_finite():
+    """Above the horizon, or a camera that was never calibrated: far away, not nan."""
+    places = torch.tensor([[0.5, -3.0], [0.5, 0.5], [1e6, 1e6]])
+    for camera in (CAMERA, torch.zeros(3, 4), torch.eye(3, 4)):
+        found = on_level(camera, places, torch.full((3,), 0.02))
+        assert torch.isfinite(found).all()
+        assert found.abs().max() <= 5.0
+
+
+def test_a_motion_holds_at_every_place_of_the_table(calibrated):
+    """Hand and things moved alike: the same way and gripper. Things moved alone: another way."""
+    rng = np.random.default_rng(2)
+    hand, named, second = in_room(rng, 20), on_table(rng, 20), on_table(rng, 20)
+    aside = torch.tensor([0.0, 0.03, 0.0])
+    with torch.no_grad():
+        here = calibrated(latents(named, second, hand), None, body(hand))
+        there = (named + aside, second + aside, hand + aside)
+        moved = calibrated(latents(*there), None, body(hand + aside))
+        nearer = calibrated(latents(named + aside, second, hand), None, body(hand))
+    keep = [0, 1, 2, 6]  # how the hand is turned back may depend on the place
+    torch.testing.assert_close(moved[..., keep], here[..., keep], atol=1e-3, rtol=0.0)
+    assert (nearer - here)[..., keep].abs().max() > 0.01
+
+
+def test_tasks_are_told_by_what_varies_little_within_them():
+    """One direction is loud and means nothing, another is quiet and tells three kinds apart."""
+    torch.manual_seed(0)
+    kinds = torch.arange(300) % 3 + 5
+    values = torch.randn(300, 6)
+    values[:, 0] *= 30.0
+    values[:, 4] += 8.0 * (kinds == 6)
+    values[:, 2] += 8.0 * (kinds == 7)
+    weight, bias = discriminants(values, kinds)
+    assert weight.shape == (2, 6)
+    told = values @ weight.T + bias
+    means = torch.stack([told[kinds == kind].mean(dim=0) for kind in (5, 6, 7)])
+    nearest = torch.cdist(told, means).argmin(dim=1) + 5
+    assert (nearest == kinds).float().mean() > 0.99
+    torch.testing.assert_close(means.std(dim=0, correction=0), torch.ones(2), atol=1e-3, rtol=0.0)
+    assert discriminants(values, torch.zeros(300))[0].shape == (0, 6), 'one kind: nothing to tell'
+
+
+def test_the_task_decides_and_noise_in_the_plan_does_not(calibrated):
+    rng = np.random.default_rng(6)
+    hand, named = in_room(rng, 20), on_table(rng, 20)
+    told = latents(named, named, hand)
+    other, noisy = told.clone(), told.clone()
+    other[:, 3, 0] += 4.0
+    noisy[:, 2, 5] += 1.0
+    with torch.no_grad():
+        rows, as_other, as_noisy = (
+            calibrated(plan, None, body(hand)) for plan in (told, other, noisy)
+        )
+    assert (as_other - rows).abs().mean() > 10.0 * (as_noisy - rows).abs().mean()
+
+
+def test_it_learns_to_come_back_to_a_path_that_it_saw_once(calibrated):
+    """Shown: straight down over the thing. Asked: from three centimetres beside and above."""
+    rng = np.random.default_rng(3)
+    named = on_table(rng, 400)
+    hand = named.clone()
+    hand[:, 2] = torch.from_numpy(rng.uniform(0.02, 0.1, 400)).float()
+    rows = torch.zeros(400, 4, 7)
+    rows[:, :, 2] = (-(hand[:, 2:] - 0.02) / 4 / STEP_M).clamp(-1.0, 0.0)
+    told, felt = latents(named, named, hand), body(hand)
+    torch.manual_seed(1)
+    calibrated.train()
+    learning = [p for p in calibrated.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(learning, 2e-3)
+    for _ in range(400):
+        some = torch.randint(400, (64,))
+        loss = (calibrated(told[some], None, felt[some]) - rows[some]).abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    calibrated.eval()
+    beside = hand + torch.tensor([0.03, 0.0, 0.0])
+    with torch.no_grad():
+        back = calibrated(latents(named, named, beside), None, body(beside))[:, :, :3].sum(dim=1)
+    back = STEP_M * back  # (400, 3) [m]
+    assert (back[:, 0] + 0.03).abs().mean() < 0.008
+    assert back[:, 1].abs().mean() < 0.008
+
+
+def test_training_leaves_gripper_and_answers_alone(calibrated):
+    """What is imagined while it learns is not there when it acts, and never in the gripper."""
+    rng = np.random.default_rng(4)
+    hand, named = in_room(rng, 8), on_table(rng, 8)
+    told, felt = latents(named, named, hand), body(hand)
+    with torch.no_grad():
+        torch.testing.assert_close(calibrated(told, None, felt), calibrated(told, None, felt))
+        before = calibrated(told, None, felt)
+        calibrated.reader.train()
+        torch.manual_seed(5)
+        during = calibrated(told, None, felt)
+    assert not torch.allclose(during[..., :3], before[..., :3], atol=0.05)
+    torch.testing.assert_close(during[..., 3:], before[..., 3:], atol=0.1, rtol=0.0)
+
+
+DECLARED = DecoderDeclaration(
+    head='servo',
+    horizon=4,
+    action_dim=7,
+    action_space='eef_pose',
+    names=('x', 'y', 'z', 'rx', 'ry', 'rz', 'gripper'),
+    step_duration_s=0.2,
+    num_heads=4,
+    latent_dim=DIM,
+    proprioception_dim=BODY,
+    proprioception_normalisation='mean_std',
+    end_effector_position=True,
+    gripper='open_positive_unit',
+    relative=True,
+    robot='widowx',
+)
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        ({'end_effector_position': False}, 'needs end_effector_position'),
+        ({'action_space': 'joint_position'}, 'an action_space of the end effector'),
+        ({'proprioception_dim': 0, 'relative': False}, 'proprioception_dim belongs to'),
+    ],
+)
+def test_a_declaration_that_it_cannot_follow_is_refused(change, words):
+    DECLARED.check('here')
+    with pytest.raises(ConfigError, match=words):
+        dataclasses.replace(DECLARED, **change).check('here')

@@ -1,0 +1,213 @@
+"""A head that goes where the policy points: for bodies with a handful of demonstrations."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch import nn
+
+from univla_decoders.decoder_head import LATENT_TOKENS
+from univla_decoders.query_head import POINTED
+from univla_decoders.query_head import pointing_reader
+
+#: Numbers that tell which task the plan is about, beside the places.
+MEANT = 8
+# Spread of what the hand is thought to stand off its path while the head learns, aside and in
+# height [m]: little in height, where the fingers close and go up within a centimetre.
+_ASIDE_M, _HIGHER_M = 0.02, 0.003
+# Spread of noise while it learns: on the places, as a share of the picture; on gaps that decide
+# about anything but the way aside [m]; on what tells the task.
+_PLACE_NOISE, _GAP_NOISE_M, _MEANT_NOISE = 0.005, 0.01, 0.3
+# Brings gaps [m] to about the size of normalised values.
+_GAP_SCALE = 10.0
+# How much the spread of latent tokens within a task is trusted less than it was measured.
+_SHRINKAGE = 0.01
+# A line of sight that is so level, or meets the table so far away [m], tells no place on it.
+_LEVEL, _FAR_M = 1e-6, 5.0
+
+
+class ServoReader(nn.Module):
+    """Visual servoing from few demonstrations: gaps between hand and things say where to go.
+
+    The robot has seen its own hand at known places of the room, which tells where its camera
+    stands, and so where on the table the policy points, in metres. What is left to learn from
+    actions is small: how to move at a gap, a height, an opening and for a task, which linear
+    discriminant analysis tells off the plan. A motion shown at one place of the table holds at
+    every other. Gaps begin halfway between where the policy sees the hand, as wrong as the thing
+    beside it or a camera that was moved, and where the joints say it is.
+
+    While it learns, the hand is thought to stand beside and above where it was, with the way back
+    added to what was shown, so that it learns to return to paths that it has seen once.
+
+    Args:
+        latent_dim: Dimension of latent tokens.
+        embed_dim: A quarter of the width inside.
+        horizon: Steps.
+        action_dim: Dimensions of an action in an end-effector space, gripper included.
+        proprioception_dim: Size of the proprioception: joints, opening, and x, y, z of the hand.
+    """
+
+    camera: Tensor
+    floor: Tensor
+    place: Tensor
+    step: Tensor
+    task: Tensor
+    task_bias: Tensor
+
+    def __init__(
+        self,
+        latent_dim: int,
+        embed_dim: int,
+        horizon: int,
+        action_dim: int,
+        proprioception_dim: int,
+    ) -> None:
+        super().__init__()
+        self.horizon, self.action_dim = horizon, action_dim
+        # Learned in pretraining: the few labels shall not change it.
+        self.aim = pointing_reader(latent_dim).requires_grad_(False)
+        self.register_buffer('camera', torch.eye(3, 4))
+        self.register_buffer('floor', torch.zeros(1))  # height of things [m]
+        self.register_buffer('place', torch.ones(2, 3))  # mean and spread of x, y, z [m]
+        self.register_buffer('step', torch.ones(3))  # normalised 1 [m]
+        self.register_buffer('task', torch.zeros(MEANT, LATENT_TOKENS * latent_dim))
+        self.register_buffer('task_bias', torch.zeros(MEANT))
+        width = 4 * embed_dim
+        self.act = nn.Sequential(
+            nn.Linear(POINTED - 2 + 2 + MEANT, width),
+            nn.GELU(),
+            nn.Linear(width, width),
+            nn.GELU(),
+            nn.Linear(width, horizon * action_dim),
+        )
+        self.turn_back = nn.Linear(proprioception_dim, 3 * horizon)
+
+    def forward(self, latent: Tensor, proprioception: Tensor) -> Tensor:
+        """Latent tokens (batch, n, latent_dim), body (batch, p) → (batch, horizon, action_dim)."""
+        latent = latent[:, -LATENT_TOKENS:]
+        hand = self._hand(proprioception)
+        gaps = self._gaps(latent, hand)
+        meant = F.linear(latent.flatten(1), self.task, self.task_bias)
+        if self.training:
+            meant = meant + _MEANT_NOISE * torch.randn_like(meant)
+        meant = meant.tanh()
+        opening = proprioception[:, -4:-3]
+        vague = gaps
+        if self.training:  # as uncertain for all it decides as in a scene that it has not seen
+            vague = gaps + _GAP_NOISE_M * torch.randn_like(gaps[:, :1])
+        rows = self._rows(vague, hand[:, 2:], opening, meant)
+        way, turn, rest = rows[..., :3], rows[..., 3:6], rows[..., 6:]
+        if self.training:
+            way = self._way_back(gaps, vague, hand[:, 2:], opening, meant)
+        turn = turn + self.turn_back(proprioception).view(-1, self.horizon, 3)
+        return torch.cat([way, turn, rest], dim=-1)
+
+    def _hand(self, proprioception: Tensor) -> Tensor:
+        return proprioception[:, -3:] * self.place[1] + self.place[0]  # (batch, 3) [m]
+
+    def _gaps(self, latent: Tensor, hand: Tensor) -> Tensor:
+        """Ways from the hand to the named thing and to a second one, (batch, 2, 2) [m]."""
+        places = self.places(latent)
+        if self.training:
+            places = places + _PLACE_NOISE * torch.randn_like(places)
+        heights = torch.stack([self.floor.expand(len(hand))] * 2 + [hand[:, 2]], dim=1)
+        level = on_level(self.camera, places, heights)  # (batch, 3, 2)
+        seen_and_known = 0.5 * (level[:, -1:] + hand[:, None, :2])
+        return level[:, :-1] - seen_and_known
+
+    def _rows(self, gaps: Tensor, height: Tensor, opening: Tensor, meant: Tensor) -> Tensor:
+        higher = (height - self.place[0, 2]) / self.place[1, 2]
+        felt = torch.cat([_GAP_SCALE * gaps.flatten(1), opening, higher, meant], dim=-1)
+        return self.act(felt).view(-1, self.horizon, self.action_dim)
+
+    def _way_back(
+        self, gaps: Tensor, vague: Tensor, height: Tensor, opening: Tensor, meant: Tensor
+    ) -> Tensor:
+        """The way of a hand that stands elsewhere, less what brings it back."""
+        off = torch.randn(len(gaps), 3, device=gaps.device, dtype=gaps.dtype)
+        off = off * off.new_tensor([_ASIDE_M, _ASIDE_M, _HIGHER_M])
+        off = off * (torch.rand_like(off[:, :1]) < 0.7)
+        aside = self._rows(gaps - off[:, None, :2], height, opening, meant)
+        above = self._rows(vague, height + off[:, 2:], opening, meant)
+        way = torch.cat([aside[..., :2], above[..., 2:3]], dim=-1)
+        return way + (off / self.step / self.horizon)[:, None]
+
+    def places(self, latent: Tensor) -> Tensor:
+        """Where the policy points: named thing, second one and own hand, (batch, 3, 2)."""
+        return self.aim(latent[:, -LATENT_TOKENS]).view(-1, POINTED // 2, 2)
+
+    @torch.no_grad()
+    def calibrate(
+        self,
+        camera: Tensor,
+        place: tuple[Tensor, Tensor],
+        floor: float,
+        step: Tensor,
+        latent: Tensor,
+        tasks: Tensor,
+    ) -> None:
+        """Tell what does not come from actions: where the camera stands, what a plan is about.
+
+        Args:
+            camera: Matrix (3, 4) that turns x, y, z, 1 [m] into multiples of column, row, 1.
+            place: Mean and spread of x, y, z in the proprioception, (3,) each [m].
+            floor: Height of what is pointed at [m].
+            step: Metres of a normalised step of 1 along x, y, z, (3,).
+            latent: Latent tokens of frames, (n, tokens, latent_dim).
+            tasks: Number of the task of each, (n,).
+        """
+        self.camera.copy_(camera)
+        self.place.copy_(torch.stack(place))
+        self.floor.fill_(floor)
+        self.step.copy_(step)
+        weight, bias = discriminants(latent[:, -LATENT_TOKENS:].flatten(1), tasks)
+        kept = min(MEANT, len(weight))
+        self.task.zero_()
+        self.task_bias.zero_()
+        self.task[:kept], self.task_bias[:kept] = weight[:kept], bias[:kept]
+
+
+def discriminants(values: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
+    """Directions that tell kinds apart by their means, best first, by what varies little within.
+
+    Linear discriminant analysis with shrinkage; means of the kinds spread by 1 along each.
+
+    Args:
+        values: Samples, (n, dim).
+        kinds: Which kind each is of, (n,).
+
+    Returns:
+        Weights (kinds - 1, dim) and biases (kinds - 1,).
+    """
+    values = values.double()
+    scale = values.std(dim=0, correction=0) + 1e-6
+    middle = values.mean(dim=0)
+    even = (values - middle) / scale
+    each = kinds.unique()
+    if len(each) < 2:
+        return values.new_zeros(0, values.shape[1]).float(), values.new_zeros(0).float()
+    means = torch.stack([even[kinds == kind].mean(dim=0) for kind in each])
+    within = even - means[torch.searchsorted(each, kinds)]
+    spread = within.T @ within / len(even)
+    spread += _SHRINKAGE * torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
+    root = torch.linalg.cholesky(spread)
+    centre = means.mean(dim=0)
+    white = torch.linalg.solve_triangular(root, (means - centre).T, upper=False)  # (dim, kinds)
+    ways = torch.linalg.svd(white, full_matrices=False)[0][:, : len(each) - 1]
+    weight = torch.linalg.solve_triangular(root.T, ways, upper=True).T  # (kinds - 1, dim)
+    size = ((means - centre) @ weight.T).std(dim=0, correction=0)
+    weight = weight / size[:, None]
+    bias = -(weight @ centre) - (weight / scale) @ middle
+    return (weight / scale).float(), bias.float()
+
+
+def on_level(camera: Tensor, places: Tensor, height: Tensor) -> Tensor:
+    """x, y of what is seen at places (…, 2), if it is at a height (…): (…, 2) [m]."""
+    line = camera[:2] - places[..., None] * camera[2]  # (…, 2, 4): zero for what is seen there
+    (a, b), (c, d) = line[..., 0, :2].unbind(-1), line[..., 1, :2].unbind(-1)
+    e, f = (-line[..., 2] * height[..., None] - line[..., 3]).unbind(-1)
+    scale = a * d - b * c
+    scale = torch.where(scale.abs() < _LEVEL, torch.full_like(scale, _LEVEL), scale)
+    found = torch.stack([d * e - b * f, a * f - c * e], dim=-1) / scale[..., None]
+    return found.clamp(-_FAR_M, _FAR_M)
