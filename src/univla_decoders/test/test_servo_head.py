@@ -79,7 +79,8 @@ def calibrated(head):
     steps = torch.full((3,), STEP_M)
     kinds = torch.arange(40) % 2
     plans[kinds == 1, 3, 0] += 4.0  # the second task shows in the last token
-    head.reader.calibrate(CAMERA, (MEAN, SPREAD), 0.02, steps, plans, kinds)
+    head.reader.calibrate(CAMERA, (MEAN, SPREAD), 0.02, steps)
+    head.reader.tell_tasks(plans, kinds)
     return head
 
 
@@ -229,3 +230,12 @@ def test_a_declaration_that_it_cannot_follow_is_refused(change, words):
     DECLARED.check('here')
     with pytest.raises(ConfigError, match=words):
         dataclasses.replace(DECLARED, **change).check('here')
+
+
+def test_a_new_place_of_the_camera_leaves_the_tasks_alone(calibrated):
+    """As when a decoder is trained further: what it learned about tasks must keep its meaning."""
+    assert calibrated.reader.knows_tasks
+    before = calibrated.reader.task.clone()
+    calibrated.reader.calibrate(2.0 * CAMERA, (MEAN, SPREAD), 0.03, torch.ones(3))
+    assert torch.equal(calibrated.reader.task, before)
+    assert torch.equal(calibrated.reader.camera, 2.0 * CAMERA)

@@ -14,8 +14,9 @@ from univla_decoders.query_head import pointing_reader
 #: Numbers that tell which task the plan is about, beside the places.
 MEANT = 8
 # Spread of what the hand is thought to stand off its path while the head learns, aside and in
-# height [m]: little in height, where the fingers close and go up within a centimetre.
-_ASIDE_M, _HIGHER_M = 0.02, 0.003
+# height [m], in so many of the samples: little in height, where the fingers close and go up within
+# a centimetre.
+_ASIDE_M, _HIGHER_M, _ASTRAY = 0.02, 0.003, 0.7
 # Spread of noise while it learns: on the places, as a share of the picture; on gaps that decide
 # about anything but the way aside [m]; on what tells the task.
 _PLACE_NOISE, _GAP_NOISE_M, _MEANT_NOISE = 0.005, 0.01, 0.3
@@ -127,7 +128,7 @@ class ServoReader(nn.Module):
         """The way of a hand that stands elsewhere, less what brings it back."""
         off = torch.randn(len(gaps), 3, device=gaps.device, dtype=gaps.dtype)
         off = off * off.new_tensor([_ASIDE_M, _ASIDE_M, _HIGHER_M])
-        off = off * (torch.rand_like(off[:, :1]) < 0.7)
+        off = off * (torch.rand_like(off[:, :1]) < _ASTRAY)
         aside = self._rows(gaps - off[:, None, :2], height, opening, meant)
         above = self._rows(vague, height + off[:, 2:], opening, meant)
         way = torch.cat([aside[..., :2], above[..., 2:3]], dim=-1)
@@ -139,28 +140,34 @@ class ServoReader(nn.Module):
 
     @torch.no_grad()
     def calibrate(
-        self,
-        camera: Tensor,
-        place: tuple[Tensor, Tensor],
-        floor: float,
-        step: Tensor,
-        latent: Tensor,
-        tasks: Tensor,
+        self, camera: Tensor, place: tuple[Tensor, Tensor], floor: float, step: Tensor
     ) -> None:
-        """Tell what does not come from actions: where the camera stands, what a plan is about.
+        """Tell where the camera stands, and what units are.
 
         Args:
             camera: Matrix (3, 4) that turns x, y, z, 1 [m] into multiples of column, row, 1.
             place: Mean and spread of x, y, z in the proprioception, (3,) each [m].
             floor: Height of what is pointed at [m].
             step: Metres of a normalised step of 1 along x, y, z, (3,).
-            latent: Latent tokens of frames, (n, tokens, latent_dim).
-            tasks: Number of the task of each, (n,).
         """
         self.camera.copy_(camera)
         self.place.copy_(torch.stack(place))
         self.floor.fill_(floor)
         self.step.copy_(step)
+
+    @property
+    def knows_tasks(self) -> bool:
+        """Whether `tell_tasks` found any that differ."""
+        return bool(self.task.any())
+
+    @torch.no_grad()
+    def tell_tasks(self, latent: Tensor, tasks: Tensor) -> None:
+        """Find out how a plan shows which task it is about.
+
+        Args:
+            latent: Latent tokens of frames, (n, tokens, latent_dim).
+            tasks: Number of the task of each, (n,).
+        """
         weight, bias = discriminants(latent[:, -LATENT_TOKENS:].flatten(1), tasks)
         kept = min(MEANT, len(weight))
         self.task.zero_()

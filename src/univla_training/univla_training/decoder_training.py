@@ -172,7 +172,7 @@ def fitting_head(section: DecoderSettings, embodiment: Embodiment, space: str) -
 
 
 def _calibrate(head: ServoHead, task: DecoderTask, shown: Demonstrations) -> None:
-    """Let a head see where in the picture its own hand is."""
+    """Tell a head what does not come from actions: its camera, its units, its tasks."""
     seen = task.batch(np.arange(len(shown.rows)))  # as the camera saw it
     assert shown.body is not None
     action, felt = (shown.statistics[name] for name in ('action', 'proprio'))
@@ -183,9 +183,10 @@ def _calibrate(head: ServoHead, task: DecoderTask, shown: Demonstrations) -> Non
     place = shown.body[:, -POSITION_DIM:] * std.numpy() + mean.numpy()  # (frames, 3) [m]
     camera = torch.from_numpy(fit_camera(hand, place))
     floor = float(np.quantile(place[:, 2], _LOWEST))
-    latent = torch.from_numpy(task.latent.reshape(-1, *task.latent.shape[2:])).float()
-    kinds = torch.from_numpy(np.tile(shown.tasks, len(task.latent)))
-    head.reader.calibrate(camera, (mean, std), floor, 0.5 * (high - low), latent, kinds)
+    head.reader.calibrate(camera, (mean, std), floor, 0.5 * (high - low))
+    if not head.reader.knows_tasks:  # what they mean to a head that goes on must stay
+        latent = torch.from_numpy(task.latent.reshape(-1, *task.latent.shape[2:])).float()
+        head.reader.tell_tasks(latent, torch.from_numpy(np.tile(shown.tasks, len(task.latent))))
 
 
 def default_space(embodiment: Embodiment) -> str:
