@@ -49,7 +49,16 @@ def test_every_decoder_that_is_shipped_turns_a_plan_into_a_chunk(policy):
 
 @pytest.mark.parametrize(
     ('name', 'robot'),
-    [('airbot', 'airbot'), ('widowx-10percent', 'widowx'), ('franka-10percent', 'franka')],
+    [
+        ('airbot', 'airbot'),
+        ('airbot-eef_delta', 'airbot'),
+        ('airbot-joint_position', 'airbot'),
+        ('airbot-joint_delta', 'airbot'),
+        ('widowx-10percent', 'widowx'),
+        ('franka-10percent', 'franka'),
+        ('widowx-1percent', 'widowx'),
+        ('franka-1percent', 'franka'),
+    ],
 )
 def test_decoders_of_the_policy_without_actions_fit_it(name, robot):
     """Their policy saw no action; they are how the results of few labels are made again."""
