@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import cv2
 import numpy as np
 from univla_core.errors import TrainingError
 
 #: Fewest frames that a camera is fitted to.
 LEAST_FRAMES = 12
-# Side of the picture that the fit thinks of [px], and its first guess of the focal lengths.
-_SIDE, _FOCAL = 1000.0, 1500.0
+# Side of the picture that the fit thinks of [px]. The focal length, in widths of the picture, and
+# how much wider than high the picture was before it was made square are tried one by one: a hand
+# that moves in a small room tells little of them, and free they run away to a camera far off.
+_SIDE = 1000.0
+_FOCALS = tuple(np.geomspace(0.6, 3.0, 9))
+_SHAPES = (1.0, 4.0 / 3.0, 16.0 / 9.0)
 # How often the worst frames are left out, and how much worse than the median they are.
 _ROUNDS, _WORST = 3, 3.0
-_FIXED = (
-    cv2.CALIB_USE_INTRINSIC_GUESS
-    | cv2.CALIB_FIX_PRINCIPAL_POINT
-    | cv2.CALIB_ZERO_TANGENT_DIST
-    | cv2.CALIB_FIX_K1
-    | cv2.CALIB_FIX_K2
-    | cv2.CALIB_FIX_K3
-)
+# Places that are this far off at most, as a share of the picture, decide about a first fit.
+_NEAR = 0.04
 
 
 def fit_camera(places: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -48,15 +48,9 @@ def fit_camera(places: np.ndarray, points: np.ndarray) -> np.ndarray:
         )
     kept = np.ones(len(points), dtype=bool)
     for _ in range(_ROUNDS):
-        camera = _fitted(places[kept], points[kept])
+        camera = _best(places[kept], points[kept])
         off = np.linalg.norm(project(camera, points) - places, axis=1)
         kept = off <= _WORST * np.median(off[kept])
-    seen = np.column_stack([points, np.ones(len(points))]) @ camera[2]
-    if not (np.isfinite(camera).all() and (seen[kept] > 0.0).all()):
-        raise TrainingError(
-            'no camera sees the hand where the policy points at it: it hardly moves in these '
-            'demonstrations, or the policy does not know it; set head: query in section decoder'
-        )
     return camera
 
 
@@ -66,20 +60,36 @@ def project(camera: np.ndarray, points: np.ndarray) -> np.ndarray:
     return seen[:, :2] / seen[:, 2:]
 
 
-def _fitted(places: np.ndarray, points: np.ndarray) -> np.ndarray:
-    guess = np.array([[_FOCAL, 0.0, 0.5 * _SIDE], [0.0, _FOCAL, 0.5 * _SIDE], [0.0, 0.0, 1.0]])
-    try:
-        _, inner, _, turn, shift = cv2.calibrateCamera(
-            [points.astype(np.float32)],
-            [(_SIDE * places).astype(np.float32)],
-            (int(_SIDE), int(_SIDE)),
-            guess,
-            np.zeros(5),
-            flags=_FIXED,
-        )
-    except cv2.error as error:
+def _best(places: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The camera that errs least, with all points before it."""
+    found: list[tuple[float, np.ndarray]] = []
+    for focal, shape in product(_FOCALS, _SHAPES):
+        camera = _posed(places, points, focal, focal * shape)
+        if camera is not None:
+            off = np.linalg.norm(project(camera, points) - places, axis=1)
+            found.append((float(off.mean()), camera))
+    if not found:
         raise TrainingError(
-            f'no camera can be fitted to {len(points)} frames of the hand: {error.err}'
-        ) from error
-    inner = np.diag([1.0 / _SIDE, 1.0 / _SIDE, 1.0]) @ inner
-    return inner @ np.column_stack([cv2.Rodrigues(turn[0])[0], shift[0]])
+            'no camera sees the hand where the policy points at it: it hardly moves in these '
+            'demonstrations, or the policy does not know it; set head: query in section decoder'
+        )
+    return min(found, key=lambda fit: fit[0])[1]
+
+
+def _posed(
+    places: np.ndarray, points: np.ndarray, across: float, down: float
+) -> np.ndarray | None:
+    """The camera of these focal lengths where it fits best, None if things are behind it."""
+    inner = np.array([[across, 0.0, 0.5], [0.0, down, 0.5], [0.0, 0.0, 1.0]])
+    pixels = np.diag([_SIDE, _SIDE, 1.0]) @ inner
+    try:
+        found, turn, shift, _ = cv2.solvePnPRansac(
+            points, _SIDE * places, pixels, None, reprojectionError=_SIDE * _NEAR
+        )
+    except cv2.error:
+        return None
+    if not found:
+        return None
+    camera = inner @ np.column_stack([cv2.Rodrigues(turn)[0], shift])
+    depth = np.column_stack([points, np.ones(len(points))]) @ camera[2]
+    return camera if np.isfinite(camera).all() and (depth > 0.0).all() else None
