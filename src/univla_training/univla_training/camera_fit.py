@@ -16,6 +16,9 @@ LEAST_FRAMES = 12
 _SIDE = 1000.0
 _FOCALS = tuple(np.geomspace(0.6, 3.0, 9))
 _SHAPES = (1.0, 4.0 / 3.0, 16.0 / 9.0)
+# Cameras over tables mostly see 30 to 70 degrees: the middle of that as a focal length, and what
+# share another one has to err less, per square of its logarithm.
+_USUAL, _DOUBT = 1.15, 0.1
 # How often the worst frames are left out, and how much worse than the median they are.
 _ROUNDS, _WORST = 3, 3.0
 # Places that are this far off at most, as a share of the picture, decide about a first fit.
@@ -61,13 +64,14 @@ def project(camera: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _best(places: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The camera that errs least, with all points before it."""
+    """The camera that errs least, with all points before it; a usual one if many err alike."""
     found: list[tuple[float, np.ndarray]] = []
     for focal, shape in product(_FOCALS, _SHAPES):
         camera = _posed(places, points, focal, focal * shape)
         if camera is not None:
             off = np.linalg.norm(project(camera, points) - places, axis=1)
-            found.append((float(off.mean()), camera))
+            unusual = _DOUBT * np.log(focal / _USUAL) ** 2
+            found.append((float(off.mean() * (1.0 + unusual)), camera))
     if not found:
         raise TrainingError(
             'no camera sees the hand where the policy points at it: it hardly moves in these '
