@@ -206,19 +206,23 @@ def head_config(
             f'{where}: {num_heads} attention heads do not divide the width {pool.embed_dim}; '
             'correct num_heads in the declaration'
         )
-    if width % horizon:
-        raise CheckpointError(
-            f'{where}: {out_name} has {width} outputs, which is no multiple of the declared '
-            f'horizon {horizon}; correct the declaration'
-        )
     return HeadConfig(
         kind=kind,
         horizon=horizon,
-        action_dim=width // horizon,
+        action_dim=_action_dim(width, horizon, out_name, where),
         pool=pool,
         proprioception_dim=proprioception,
         visual='visual_pool.latents' in shapes,
     )
+
+
+def _action_dim(width: int, horizon: int, name: str, where: str) -> int:
+    if width % horizon:
+        raise CheckpointError(
+            f'{where}: {name} has {width} outputs, which is no multiple of the declared '
+            f'horizon {horizon}; correct the declaration'
+        )
+    return width // horizon
 
 
 def _query_config(
@@ -274,15 +278,10 @@ def _servo_config(
         width = shapes['reader.act.4.weight'][0]
     except (KeyError, IndexError, ValueError) as error:
         raise CheckpointError(f'{where}: cannot size a servo head, {error} is unusable') from error
-    if width % horizon:
-        raise CheckpointError(
-            f'{where}: reader.act.4.weight has {width} outputs, which is no multiple of the '
-            f'declared horizon {horizon}; correct the declaration'
-        )
     return HeadConfig(
         kind='servo',
         horizon=horizon,
-        action_dim=width // horizon,
+        action_dim=_action_dim(width, horizon, 'reader.act.4.weight', where),
         pool=pool,
         proprioception_dim=body,
         pointing=True,

@@ -173,20 +173,21 @@ def fitting_head(section: DecoderSettings, embodiment: Embodiment, space: str) -
 
 def _calibrate(head: ServoHead, task: DecoderTask, shown: Demonstrations) -> None:
     """Tell a head what does not come from actions: its camera, its units, its tasks."""
-    seen = task.batch(np.arange(len(shown.rows)))  # as the camera saw it
     assert shown.body is not None
     action, felt = (shown.statistics[name] for name in ('action', 'proprio'))
     low, high = (torch.tensor(action[name][:3]) for name in ('q01', 'q99'))
     mean, std = (torch.tensor(felt[name][-POSITION_DIM:]) for name in ('mean', 'std'))
-    with torch.inference_mode():
-        hand = head.reader.places(seen.latent)[:, -1].cpu().numpy()
+    latent = torch.from_numpy(task.latent).float()  # (views, frames, 4, dim)
+    with torch.inference_mode():  # in the first view, as the camera saw it
+        hand = head.reader.places(latent[0].to(head.reader.camera.device))[:, -1].cpu().numpy()
     place = shown.body[:, -POSITION_DIM:] * std.numpy() + mean.numpy()  # (frames, 3) [m]
     camera = torch.from_numpy(fit_camera(hand, place))
     floor = float(np.quantile(place[:, 2], _LOWEST))
     head.reader.calibrate(camera, (mean, std), floor, 0.5 * (high - low))
     if not head.reader.knows_tasks:  # what they mean to a head that goes on must stay
-        latent = torch.from_numpy(task.latent.reshape(-1, *task.latent.shape[2:])).float()
-        head.reader.tell_tasks(latent, torch.from_numpy(np.tile(shown.tasks, len(task.latent))))
+        head.reader.tell_tasks(
+            latent.flatten(0, 1), torch.from_numpy(np.tile(shown.tasks, len(latent)))
+        )
 
 
 def default_space(embodiment: Embodiment) -> str:
