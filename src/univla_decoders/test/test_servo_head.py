@@ -76,10 +76,10 @@ def head():
 @pytest.fixture
 def calibrated(head):
     plans = torch.randn(40, 4, DIM, generator=torch.Generator().manual_seed(0))
-    steps = torch.full((3,), STEP_M)
+    bounds = (torch.full((3,), -STEP_M), torch.full((3,), STEP_M))
     kinds = torch.arange(40) % 2
     plans[kinds == 1, 3, 0] += 4.0  # the second task shows in the last token
-    head.reader.calibrate(CAMERA, (MEAN, SPREAD), 0.02, steps)
+    head.reader.calibrate(CAMERA, (MEAN, SPREAD), 0.02, bounds)
     head.reader.tell_tasks(plans, kinds)
     return head
 
@@ -157,6 +157,29 @@ def test_the_task_decides_and_noise_in_the_plan_does_not(calibrated):
     assert (as_other - rows).abs().mean() > 10.0 * (as_noisy - rows).abs().mean()
 
 
+def beside(hand, way):
+    """A place on the table, a way from below the hand."""
+    return torch.cat([(hand + way)[:, :2], torch.full((len(hand), 1), 0.02)], dim=1)
+
+
+def in_units(way, low, high):
+    """Ways along x and y [m] as a decoder normalises them."""
+    return (way - low[:2]) / (high - low)[:2] * 2.0 - 1.0
+
+
+def learn(head, told, felt, rows):
+    torch.manual_seed(1)
+    head.train()
+    optimizer = torch.optim.Adam([p for p in head.parameters() if p.requires_grad], 2e-3)
+    for _ in range(400):
+        some = torch.randint(len(rows), (64,))
+        loss = (head(told[some], None, felt[some]) - rows[some]).abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    head.eval()
+
+
 def test_it_learns_to_come_back_to_a_path_that_it_saw_once(calibrated):
     """Shown: straight down over the thing. Asked: from three centimetres beside and above."""
     rng = np.random.default_rng(3)
@@ -165,18 +188,7 @@ def test_it_learns_to_come_back_to_a_path_that_it_saw_once(calibrated):
     hand[:, 2] = torch.from_numpy(rng.uniform(0.02, 0.1, 400)).float()
     rows = torch.zeros(400, 4, 7)
     rows[:, :, 2] = (-(hand[:, 2:] - 0.02) / 4 / STEP_M).clamp(-1.0, 0.0)
-    told, felt = latents(named, named, hand), body(hand)
-    torch.manual_seed(1)
-    calibrated.train()
-    learning = [p for p in calibrated.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(learning, 2e-3)
-    for _ in range(400):
-        some = torch.randint(400, (64,))
-        loss = (calibrated(told[some], None, felt[some]) - rows[some]).abs().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    calibrated.eval()
+    learn(calibrated, latents(named, named, hand), body(hand), rows)
     beside = hand + torch.tensor([0.03, 0.0, 0.0])
     with torch.no_grad():
         back = calibrated(latents(named, named, beside), None, body(beside))[:, :, :3].sum(dim=1)
@@ -185,11 +197,48 @@ def test_it_learns_to_come_back_to_a_path_that_it_saw_once(calibrated):
     assert back[:, 1].abs().mean() < 0.008
 
 
+def test_a_way_shown_to_one_side_tells_the_way_to_every_other(calibrated):
+    """Shown: things to the left of the hand, and units whose zero is no rest. Asked: the right."""
+    low, high = torch.tensor([-0.01, -0.03, -0.02]), torch.tensor([0.03, 0.02, 0.02])
+    calibrated.reader.calibrate(CAMERA, (MEAN, SPREAD), 0.02, (low, high))
+    rng = np.random.default_rng(7)
+    hand = in_room(rng, 400)
+    left = torch.from_numpy(rng.uniform([-0.02, 0.0, 0.0], [0.02, 0.06, 1e-9], (400, 3))).float()
+    there, opposite = (beside(hand, way) for way in (left, -left))
+    rows = torch.zeros(400, 4, 7)
+    rows[..., :2] = in_units(left[:, None, :2] / 4, low, high)
+    learn(calibrated, latents(there, there, hand), body(hand), rows)
+    with torch.no_grad():
+        rows = calibrated(latents(opposite, opposite, hand), None, body(hand))
+    way = (low + 0.5 * (rows[..., :3] + 1.0) * (high - low)).sum(dim=1)
+    assert (way + left)[:, :2].norm(dim=1).mean() < 0.008
+
+
+@pytest.mark.parametrize('every', [True, False])
+def test_only_a_head_that_is_told_so_learns_to_go_left_of_everything(calibrated, every):
+    """Shown: four centimetres to the left, wherever the thing is."""
+    low, high = torch.tensor([-0.01, -0.03, -0.02]), torch.tensor([0.03, 0.02, 0.02])
+    calibrated.reader.calibrate(CAMERA, (MEAN, SPREAD), 0.02, (low, high))
+    calibrated.reader.every_direction = every
+    rng = np.random.default_rng(8)
+    hand = in_room(rng, 400)
+    there = beside(hand, torch.from_numpy(rng.uniform(-0.05, 0.05, (400, 3))).float())
+    rows = torch.zeros(400, 4, 7)
+    rows[..., :2] = in_units(torch.tensor([0.0, 0.01]), low, high)
+    told, felt = latents(there, there, hand), body(hand)
+    learn(calibrated, told, felt, rows)
+    with torch.no_grad():
+        way = low + 0.5 * (calibrated(told, None, felt)[..., :3] + 1.0) * (high - low)
+    went = way[..., 1].sum(dim=1).mean()
+    assert abs(went - (0.0 if every else 0.04)) < 0.012
+
+
 def test_training_leaves_gripper_and_answers_alone(calibrated):
     """What is imagined while it learns is not there when it acts, and never in the gripper."""
     rng = np.random.default_rng(4)
     hand, named = in_room(rng, 8), on_table(rng, 8)
     told, felt = latents(named, named, hand), body(hand)
+    calibrated.reader.every_direction = False  # turned, it is another gap
     with torch.no_grad():
         torch.testing.assert_close(calibrated(told, None, felt), calibrated(told, None, felt))
         before = calibrated(told, None, felt)
@@ -236,6 +285,8 @@ def test_a_new_place_of_the_camera_leaves_the_tasks_alone(calibrated):
     """As when a decoder is trained further: what it learned about tasks must keep its meaning."""
     assert calibrated.reader.knows_tasks
     before = calibrated.reader.task.clone()
-    calibrated.reader.calibrate(2.0 * CAMERA, (MEAN, SPREAD), 0.03, torch.ones(3))
+    calibrated.reader.calibrate(
+        2.0 * CAMERA, (MEAN, SPREAD), 0.03, (-torch.ones(3), torch.ones(3))
+    )
     assert torch.equal(calibrated.reader.task, before)
     assert torch.equal(calibrated.reader.camera, 2.0 * CAMERA)

@@ -39,7 +39,8 @@ class ServoReader(nn.Module):
     beside it or a camera that was moved, and where the joints say it is.
 
     While it learns, the hand is thought to stand beside and above where it was, with the way back
-    added to what was shown, so that it learns to return to paths that it has seen once.
+    added to what was shown, so that it learns to return to paths that it has seen once; and the
+    room is turned about the vertical, so that a way shown to the left tells how to go right.
 
     Args:
         latent_dim: Dimension of latent tokens.
@@ -53,6 +54,7 @@ class ServoReader(nn.Module):
     floor: Tensor
     place: Tensor
     step: Tensor
+    middle: Tensor
     task: Tensor
     task_bias: Tensor
 
@@ -66,12 +68,16 @@ class ServoReader(nn.Module):
     ) -> None:
         super().__init__()
         self.horizon, self.action_dim = horizon, action_dim
+        #: Whether motions shown in one direction hold in every one; only asked while it learns.
+        self.every_direction = True
         # Learned in pretraining: the few labels shall not change it.
         self.aim = pointing_reader(latent_dim).requires_grad_(False)
         self.register_buffer('camera', torch.eye(3, 4))
         self.register_buffer('floor', torch.zeros(1))  # height of things [m]
         self.register_buffer('place', torch.ones(2, 3))  # mean and spread of x, y, z [m]
         self.register_buffer('step', torch.ones(3))  # normalised 1 [m]
+        # Normalised 0 along x and y [m]; only needed to learn, so not in the weights.
+        self.register_buffer('middle', torch.zeros(2), persistent=False)
         self.register_buffer('task', torch.zeros(MEANT, LATENT_TOKENS * latent_dim))
         self.register_buffer('task_bias', torch.zeros(MEANT))
         width = 4 * embed_dim
@@ -95,12 +101,16 @@ class ServoReader(nn.Module):
         meant = meant.tanh()
         opening = proprioception[:, -4:-3]
         vague = gaps
-        if self.training:  # as uncertain for all it decides as in a scene that it has not seen
+        if self.training:
+            around = any_direction(gaps, self.every_direction)
+            gaps = gaps @ around
+            # As uncertain for all it decides as in a scene that it has not seen.
             vague = gaps + _GAP_NOISE_M * torch.randn_like(gaps[:, :1])
         rows = self._rows(vague, hand[:, 2:], opening, meant)
         way, turn, rest = rows[..., :3], rows[..., 3:6], rows[..., 6:]
         if self.training:
             way = self._way_back(gaps, vague, hand[:, 2:], opening, meant)
+            way = self._turned(way, around.mT)
         turn = turn + self.turn_back(proprioception).view(-1, self.horizon, 3)
         return torch.cat([way, turn, rest], dim=-1)
 
@@ -134,13 +144,22 @@ class ServoReader(nn.Module):
         way = torch.cat([aside[..., :2], above[..., 2:3]], dim=-1)
         return way + (off / self.step / self.horizon)[:, None]
 
+    def _turned(self, way: Tensor, around: Tensor) -> Tensor:
+        """Normalised ways (batch, horizon, 3), turned about the vertical (batch, 2, 2)."""
+        aside = (way[..., :2] * self.step[:2] + self.middle) @ around
+        return torch.cat([(aside - self.middle) / self.step[:2], way[..., 2:]], dim=-1)
+
     def places(self, latent: Tensor) -> Tensor:
         """Where the policy points: named thing, second one and own hand, (batch, 3, 2)."""
         return self.aim(latent[:, -LATENT_TOKENS]).view(-1, POINTED // 2, 2)
 
     @torch.no_grad()
     def calibrate(
-        self, camera: Tensor, place: tuple[Tensor, Tensor], floor: float, step: Tensor
+        self,
+        camera: Tensor,
+        place: tuple[Tensor, Tensor],
+        floor: float,
+        bounds: tuple[Tensor, Tensor],
     ) -> None:
         """Tell where the camera stands, and what units are.
 
@@ -148,12 +167,14 @@ class ServoReader(nn.Module):
             camera: Matrix (3, 4) that turns x, y, z, 1 [m] into multiples of column, row, 1.
             place: Mean and spread of x, y, z in the proprioception, (3,) each [m].
             floor: Height of what is pointed at [m].
-            step: Metres of a normalised step of 1 along x, y, z, (3,).
+            bounds: Steps along x, y, z that are normalised to -1 and 1, (3,) each [m].
         """
+        low, high = bounds
         self.camera.copy_(camera)
         self.place.copy_(torch.stack(place))
         self.floor.fill_(floor)
-        self.step.copy_(step)
+        self.step.copy_(0.5 * (high - low))
+        self.middle.copy_(0.5 * (high + low)[:2])
 
     @property
     def knows_tasks(self) -> bool:
@@ -173,6 +194,14 @@ class ServoReader(nn.Module):
         self.task.zero_()
         self.task_bias.zero_()
         self.task[:kept], self.task_bias[:kept] = weight[:kept], bias[:kept]
+
+
+def any_direction(like: Tensor, every: bool) -> Tensor:
+    """Random turns about the vertical for a batch, (batch, 2, 2); none unless `every`."""
+    angle = 2.0 * torch.pi * torch.rand(len(like), device=like.device, dtype=like.dtype)
+    angle = angle if every else torch.zeros_like(angle)
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack([torch.stack([cos, sin], dim=-1), torch.stack([-sin, cos], dim=-1)], dim=-2)
 
 
 def discriminants(values: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:

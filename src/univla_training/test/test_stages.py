@@ -49,8 +49,8 @@ from univla_training.settings import DecoderSettings
 from univla_training.stages import run_card
 from univla_training.stages import run_decoder
 
-from univla_training import decoder_training
 from univla_training import pretraining
+from univla_training import servo_calibration
 
 ROBOT = 'widowx'
 SIDE = 28
@@ -113,7 +113,7 @@ def noisy_store(episodes=4, frames=6):
     arrays = {
         'pictures': rng.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8),
         'positions': positions,
-        'opening': np.full(count, 0.5, dtype=np.float32),
+        'opening': np.full(count, 0.8, dtype=np.float32),
         'clean': np.ones(count, dtype=bool),
         'actions/joint_position': actions,
         'actions/eef_pose': poses,
@@ -261,12 +261,14 @@ def test_a_servo_head_calibrates_itself_and_acts_in_end_effector_spaces(run, mon
     camera = np.array([[-0.3, 1.0, -0.2, 0.51], [0.4, 0.0, -1.1, 0.3], [-0.6, 0.0, -0.4, 1.0]])
     fitted = []
 
-    def fit(places, points):
-        fitted.append((places, points))
+    def fit(seen, aspect):
+        fitted.append((seen, aspect))
         return camera
 
-    monkeypatch.setattr(decoder_training, 'fit_camera', fit)
-    told = dataclasses.replace(run.recipe.decoder, head='servo', pointing=True)
+    monkeypatch.setattr(servo_calibration, 'fit_camera', fit)
+    told = dataclasses.replace(
+        run.recipe.decoder, head='servo', pointing=True, every_direction=False
+    )
     aimed = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, decoder=told))
     aimed.__dict__['store'] = run.store
     decoder = RobotDecoder.load(train_decoder(aimed, ROBOT, share=0.75))
@@ -274,9 +276,12 @@ def test_a_servo_head_calibrates_itself_and_acts_in_end_effector_spaces(run, mon
     reader, shown = decoder.head.reader, run.split[0].share(0.75)
     assert torch.equal(reader.camera, torch.from_numpy(camera).float()), 'in full precision'
     hands = with_position(shown.proprioception(shown.frames), load_embodiment(ROBOT))[:, -3:]
-    ((pointed, points),) = fitted
-    assert pointed.shape == (len(points), 2)
-    np.testing.assert_allclose(points, hands, atol=1e-5)
+    ((seen, aspect),) = fitted
+    assert seen.places.shape == (len(seen), 2)
+    np.testing.assert_allclose(seen.points[: len(hands)], hands, atol=1e-5)
+    assert len(seen) > len(hands), 'and what the hands went to'
+    height, width = run.store.episodes[0].camera
+    assert aspect == width / height
     np.testing.assert_allclose(reader.place[0], hands.mean(axis=0), atol=1e-5)
     assert hands[:, 2].min() < reader.floor < hands[:, 2].mean()
     assert not reader.task.any(), 'all of one task: nothing to tell apart'

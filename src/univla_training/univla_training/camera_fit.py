@@ -1,39 +1,83 @@
-"""Where a camera stands, from what it shows of a robot's own hand."""
+"""Where a camera stands, from what it shows of a robot's own hand and of what that went to."""
 
 from __future__ import annotations
 
-from itertools import product
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
 from univla_core.errors import TrainingError
 
-#: Fewest frames that a camera is fitted to.
+#: Fewest sightings that a camera is fitted to.
 LEAST_FRAMES = 12
-# Side of the picture that the fit thinks of [px]. The focal length, in widths of the picture, and
-# how much wider than high the picture was before it was made square are tried one by one: a hand
-# that moves in a small room tells little of them, and free they run away to a camera far off.
+# Side of the picture that the first fits think of [px], how far off places may be in them, as a
+# share of the picture, and their focal lengths, in widths of the picture, which are tried one by
+# one: a hand that moves in a small room tells little of them.
 _SIDE = 1000.0
-_FOCALS = tuple(np.geomspace(0.6, 3.0, 9))
-_SHAPES = (1.0, 4.0 / 3.0, 16.0 / 9.0)
-# Cameras over tables mostly see 30 to 70 degrees: the middle of that as a focal length, and what
-# share another one has to err less, per square of its logarithm.
-_USUAL, _DOUBT = 1.15, 0.1
-# How often the worst frames are left out, and how much worse than the median they are.
-_ROUNDS, _WORST = 3, 3.0
-# Places that are this far off at most, as a share of the picture, decide about a first fit.
 _NEAR = 0.04
+_FOCALS = tuple(np.geomspace(0.6, 3.0, 9))
+# Cameras over tables mostly see 40 to 70 degrees across: the middle of that as a focal length, and
+# how far others are from it, as a spread of its logarithm.
+_USUAL, _UNUSUAL = 1.0, 0.3
+# Spread of places [share of the picture]: of one frame; from where on one counts less and less; of
+# all of an episode together, whose camera or light is a bit different from the others'.
+_NOISE, _GROSS, _EPISODE = 0.015, 0.02, 0.015
+# Most steps of the last fit.
+_STEPS = 60
+# Turns about x, y and z.
+_TURNS = torch.tensor(
+    [
+        [[0.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]],
+        [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [-1.0, 0.0, 0.0]],
+        [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
+    ],
+    dtype=torch.float64,
+)
 
 
-def fit_camera(places: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """A pinhole camera that sees points of the room at places of its picture.
+@dataclass(frozen=True, kw_only=True)
+class Sightings:
+    """Points of the room, and where a policy saw them.
 
-    The optical axis goes through the middle of the picture; the picture may be stretched. Places
-    that are far off are left out.
-
-    Args:
+    Attributes:
         places: Column and row as shares of the picture, (n, 2).
         points: x, y, z in the base frame [m], (n, 3).
+        episodes: Number of the episode that each is of, (n,).
+    """
+
+    places: np.ndarray
+    points: np.ndarray
+    episodes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.episodes)
+
+    def __add__(self, others: Sightings) -> Sightings:
+        return Sightings(
+            places=np.concatenate([self.places, others.places]),
+            points=np.concatenate([self.points, others.points]),
+            episodes=np.concatenate([self.episodes, others.episodes]),
+        )
+
+    def only(self, kept: np.ndarray) -> Sightings:
+        """Those of a mask or of indices."""
+        return Sightings(
+            places=self.places[kept], points=self.points[kept], episodes=self.episodes[kept]
+        )
+
+
+def fit_camera(seen: Sightings, aspect: float) -> np.ndarray:
+    """A pinhole camera that sees points of the room at places of its picture.
+
+    The optical axis goes through the middle of the picture. Each episode may be shown a bit beside
+    the others, and places that are far off count little: maximum likelihood under a Cauchy
+    distribution, from where RANSAC and PnP fit best.
+
+    Args:
+        seen: Points and their places.
+        aspect: Width of the camera's own picture by its height; places are shares of either.
 
     Returns:
         A matrix (3, 4) that turns x, y, z, 1 into multiples of column, row, 1.
@@ -41,20 +85,26 @@ def fit_camera(places: np.ndarray, points: np.ndarray) -> np.ndarray:
     Raises:
         TrainingError: If these are too few or no camera sees them so.
     """
-    places, points = (np.asarray(values, dtype=float) for values in (places, points))
-    sure = np.isfinite(places).all(axis=1) & np.isfinite(points).all(axis=1)
-    places, points = places[sure], points[sure]
-    if len(points) < LEAST_FRAMES:
+    sure = np.isfinite(seen.places).all(axis=1) & np.isfinite(seen.points).all(axis=1)
+    seen = seen.only(sure)
+    if len(seen) < LEAST_FRAMES:
         raise TrainingError(
             f'a servo head finds its camera from at least {LEAST_FRAMES} frames of its hand, '
-            f'here are {len(points)}; record a whole demonstration, or set head: query'
+            f'here are {len(seen)}; record a whole demonstration, or set head: query'
         )
-    kept = np.ones(len(points), dtype=bool)
-    for _ in range(_ROUNDS):
-        camera = _best(places[kept], points[kept])
-        off = np.linalg.norm(project(camera, points) - places, axis=1)
-        kept = off <= _WORST * np.median(off[kept])
-    return camera
+    places, points = (np.asarray(value, dtype=float) for value in (seen.places, seen.points))
+    fits = [_posed(places, points, focal, aspect) for focal in _FOCALS]
+    found = [pose for pose in fits if pose is not None]
+    if found:
+        pose = min(found, key=lambda pose: pose.error(places, points))
+        camera = _refined(pose, places, points, seen.episodes).camera()
+        depth = np.column_stack([points, np.ones(len(points))]) @ camera[2]
+        if np.isfinite(camera).all() and (depth > 0.0).all():
+            return camera
+    raise TrainingError(
+        'no camera sees the hand where the policy points at it: it hardly moves in these '
+        'demonstrations, or the policy does not know it; set head: query in section decoder'
+    )
 
 
 def project(camera: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -63,29 +113,31 @@ def project(camera: np.ndarray, points: np.ndarray) -> np.ndarray:
     return seen[:, :2] / seen[:, 2:]
 
 
-def _best(places: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The camera that errs least, with all points before it; a usual one if many err alike."""
-    found: list[tuple[float, np.ndarray]] = []
-    for focal, shape in product(_FOCALS, _SHAPES):
-        camera = _posed(places, points, focal, focal * shape)
-        if camera is not None:
-            off = np.linalg.norm(project(camera, points) - places, axis=1)
-            unusual = _DOUBT * np.log(focal / _USUAL) ** 2
-            found.append((float(off.mean() * (1.0 + unusual)), camera))
-    if not found:
-        raise TrainingError(
-            'no camera sees the hand where the policy points at it: it hardly moves in these '
-            'demonstrations, or the policy does not know it; set head: query in section decoder'
-        )
-    return min(found, key=lambda fit: fit[0])[1]
+@dataclass(frozen=True)
+class _Pose:
+    """A camera: how it is turned (3,) [rad], where the base stands in it (3,) [m], its lens."""
+
+    turn: np.ndarray
+    shift: np.ndarray
+    focal: float
+    aspect: float
+
+    def camera(self) -> np.ndarray:
+        lens = _lens(self.focal, self.aspect)
+        return lens @ np.column_stack([cv2.Rodrigues(self.turn)[0], self.shift])
+
+    def error(self, places: np.ndarray, points: np.ndarray) -> float:
+        off = np.linalg.norm(project(self.camera(), points) - places, axis=1)
+        return float(np.log1p((off / _GROSS) ** 2).mean())
 
 
-def _posed(
-    places: np.ndarray, points: np.ndarray, across: float, down: float
-) -> np.ndarray | None:
-    """The camera of these focal lengths where it fits best, None if things are behind it."""
-    inner = np.array([[across, 0.0, 0.5], [0.0, down, 0.5], [0.0, 0.0, 1.0]])
-    pixels = np.diag([_SIDE, _SIDE, 1.0]) @ inner
+def _lens(focal: float, aspect: float) -> np.ndarray:
+    return np.array([[focal, 0.0, 0.5], [0.0, focal * aspect, 0.5], [0.0, 0.0, 1.0]])
+
+
+def _posed(places: np.ndarray, points: np.ndarray, focal: float, aspect: float) -> _Pose | None:
+    """The camera of this focal length where most places fit, None if things are behind it."""
+    pixels = np.diag([_SIDE, _SIDE, 1.0]) @ _lens(focal, aspect)
     try:
         found, turn, shift, _ = cv2.solvePnPRansac(
             points, _SIDE * places, pixels, None, reprojectionError=_SIDE * _NEAR
@@ -94,6 +146,36 @@ def _posed(
         return None
     if not found:
         return None
-    camera = inner @ np.column_stack([cv2.Rodrigues(turn)[0], shift])
-    depth = np.column_stack([points, np.ones(len(points))]) @ camera[2]
-    return camera if np.isfinite(camera).all() and (depth > 0.0).all() else None
+    pose = _Pose(turn.ravel(), shift.ravel(), float(focal), aspect)
+    depth = np.column_stack([points, np.ones(len(points))]) @ pose.camera()[2]
+    return pose if np.isfinite(depth).all() and (depth > 0.0).all() else None
+
+
+def _refined(start: _Pose, places: np.ndarray, points: np.ndarray, episodes: np.ndarray) -> _Pose:
+    """The likeliest camera near another one."""
+    known, which = np.unique(episodes, return_inverse=True)
+    seen, room = torch.from_numpy(places), torch.from_numpy(points)
+    turn, shift = torch.from_numpy(start.turn.copy()), torch.from_numpy(start.shift.copy())
+    focal = torch.tensor(start.focal, dtype=torch.float64).log()
+    beside = torch.zeros(len(known), 2, dtype=torch.float64)
+    lens = torch.tensor([1.0, start.aspect], dtype=torch.float64)
+    unknown = [value.requires_grad_() for value in (turn, shift, focal, beside)]
+    solver = torch.optim.LBFGS(unknown, max_iter=_STEPS, line_search_fn='strong_wolfe')
+
+    def unlikely() -> Tensor:
+        inside = room @ torch.linalg.matrix_exp(torch.tensordot(turn, _TURNS, 1)).T + shift
+        shown = 0.5 + focal.exp() * lens * inside[:, :2] / inside[:, 2:] + beside[which]
+        off = (shown - seen).square().sum(dim=1) / _GROSS**2
+        frames = (_GROSS / _NOISE) ** 2 * off.log1p().sum()
+        unusual = ((focal - np.log(_USUAL)) / _UNUSUAL).square()
+        return 0.5 * (frames + unusual + (beside / _EPISODE).square().sum()) / len(seen)
+
+    def step() -> Tensor:
+        solver.zero_grad()
+        value = unlikely()
+        value.backward()
+        return value
+
+    solver.step(step)
+    with torch.no_grad():
+        return _Pose(turn.numpy(), shift.numpy(), float(focal.exp()), start.aspect)

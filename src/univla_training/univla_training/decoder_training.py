@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from univla_core.action_space import action_space
 from univla_core.embodiment import Embodiment
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import TrainingError
 from univla_decoders.declaration import DecoderDeclaration
-from univla_decoders.felt import POSITION_DIM
 from univla_decoders.heads import DecoderHead
 from univla_decoders.heads import ServoHead
 from univla_models.univla_network import UnivlaNetwork
 
-from univla_training.camera_fit import fit_camera
 from univla_training.counting import counting
 from univla_training.decoder_task import DecoderTask
 from univla_training.decoder_task import Plans
@@ -38,13 +35,12 @@ from univla_training.policy_training import trained_policy
 from univla_training.pretraining import own_prompts
 from univla_training.prompting import Prompts
 from univla_training.run import TrainingRun
+from univla_training.servo_calibration import calibrate_servo
 from univla_training.settings import DecoderSettings
 
 NUM_CODES = 16
 #: What the policy plans on frames that are trained on, and on others; kept to resume with.
 PLANS = ('plans.npz', 'held_plans.npz')
-# Things lie as low as hands do in so many of the frames.
-_LOWEST = 0.02
 
 
 def train_decoder(
@@ -142,7 +138,8 @@ def fit_head(
         for part, name, views in zip((shown, held), PLANS, (settings.views, 1), strict=True)
     ]
     if isinstance(head, ServoHead):
-        _calibrate(head, tasks[0], shown)
+        calibrate_servo(head, tasks[0].latent, shown, planner.store)
+        head.reader.every_direction = settings.every_direction
     rows = np.random.default_rng(0).permutation(len(held.rows))[:1024]
     before = tasks[1].check(rows)
     result = run.fit(
@@ -169,25 +166,6 @@ def fitting_head(section: DecoderSettings, embodiment: Embodiment, space: str) -
             f'{embodiment.name} is no end-effector space; set head: query'
         )
     return section.head
-
-
-def _calibrate(head: ServoHead, task: DecoderTask, shown: Demonstrations) -> None:
-    """Tell a head what does not come from actions: its camera, its units, its tasks."""
-    assert shown.body is not None
-    action, felt = (shown.statistics[name] for name in ('action', 'proprio'))
-    low, high = (torch.tensor(action[name][:3]) for name in ('q01', 'q99'))
-    mean, std = (torch.tensor(felt[name][-POSITION_DIM:]) for name in ('mean', 'std'))
-    latent = torch.from_numpy(task.latent).float()  # (views, frames, 4, dim)
-    with torch.inference_mode():  # in the first view, as the camera saw it
-        hand = head.reader.places(latent[0].to(head.reader.camera.device))[:, -1].cpu().numpy()
-    place = shown.body[:, -POSITION_DIM:] * std.numpy() + mean.numpy()  # (frames, 3) [m]
-    camera = torch.from_numpy(fit_camera(hand, place))
-    floor = float(np.quantile(place[:, 2], _LOWEST))
-    head.reader.calibrate(camera, (mean, std), floor, 0.5 * (high - low))
-    if not head.reader.knows_tasks:  # what they mean to a head that goes on must stay
-        head.reader.tell_tasks(
-            latent.flatten(0, 1), torch.from_numpy(np.tile(shown.tasks, len(latent)))
-        )
 
 
 def default_space(embodiment: Embodiment) -> str:

@@ -114,6 +114,11 @@ class DecoderSettings(TrainerSettings):
         low=0.0,
         high=0.2,
     )
+    every_direction: bool = parameter(
+        True,
+        'Whether what a servo head is shown in one direction holds in every one; false for tasks '
+        'such as pushing to the left',
+    )
     lora_rank: int = parameter(0, 'Rank of LoRA on the policy; 0 freezes the policy', low=0)
     lora_alpha: float = parameter(16.0, 'Scale of LoRA', low=0.0)
     code_weight: float = parameter(1.0, 'Weight of the codes beside the actions (LoRA)', low=0.0)
