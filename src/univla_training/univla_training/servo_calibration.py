@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from univla_core.embodiment import load_embodiment
 from univla_decoders.felt import POSITION_DIM
+from univla_decoders.felt import with_position
 from univla_decoders.heads import ServoHead
 
 from univla_training.camera_fit import Sightings
@@ -33,31 +37,62 @@ def calibrate_servo(
     Raises:
         TrainingError: If no camera sees the hand where the policy points at it.
     """
-    assert shown.body is not None
     action, felt = (shown.statistics[name] for name in ('action', 'proprio'))
     low, high = (torch.tensor(action[name][:POSITION_DIM]) for name in ('q01', 'q99'))
-    mean, std = (np.asarray(felt[name]) for name in ('mean', 'std'))
-    body = shown.body * std + mean
+    mean, std = (torch.tensor(felt[name][-POSITION_DIM:]) for name in ('mean', 'std'))
     plans = torch.from_numpy(latent).float()
     with torch.inference_mode():
         places = head.reader.places(plans[0].to(head.reader.camera.device)).cpu().numpy()
-    hand = Sightings(
-        places=places[:, -1],
-        points=body[:, -POSITION_DIM:],
-        episodes=store.episode_of(shown.rows),
+    paths = _paths(shown.rows, store)
+    floor = float(np.quantile(paths.hand[:, 2], _LOWEST))
+    kept = np.searchsorted(paths.frames, shown.rows)
+    episodes = paths.episodes[kept]
+    hand = Sightings(places=places[:, -1], points=paths.hand[kept], episodes=episodes)
+    named = Sightings(
+        places=places[:, 0], points=things_met(paths, floor)[kept], episodes=episodes
     )
-    floor = float(np.quantile(hand.points[:, 2], _LOWEST))
-    things = things_met(hand, places[:, 0], body[:, -POSITION_DIM - 1], floor)
-    height, width = store.episodes[hand.episodes[0]].camera
+    things = named.only(np.isfinite(named.points[:, 0]))
+    height, width = store.episodes[episodes[0]].camera
     camera = torch.from_numpy(fit_camera(hand + things, width / height))
-    place = (torch.from_numpy(mean[-POSITION_DIM:]), torch.from_numpy(std[-POSITION_DIM:]))
-    head.reader.calibrate(camera, place, floor, (low, high))
+    head.reader.calibrate(camera, (mean, std), floor, (low, high))
     if not head.reader.knows_tasks:  # what they mean to a head that goes on must stay
         tasks = torch.from_numpy(np.tile(shown.tasks, len(plans)))
         head.reader.tell_tasks(plans.flatten(0, 1), tasks)
 
 
-def things_met(hand: Sightings, named: np.ndarray, opening: np.ndarray, floor: float) -> Sightings:
+@dataclass(frozen=True)
+class Paths:
+    """Whole episodes, also what is not worth imitating in them.
+
+    Attributes:
+        frames: In the store, in order, (n,).
+        episodes: Number of the episode that each is of, (n,).
+        hand: x, y, z of the end effector in the base frame, (n, 3) [m].
+        opening: Of the gripper, (n,).
+    """
+
+    frames: np.ndarray
+    episodes: np.ndarray
+    hand: np.ndarray
+    opening: np.ndarray
+
+
+def _paths(rows: np.ndarray, store: FrameStore) -> Paths:
+    """The episodes that rows of one robot are of."""
+    shown = sorted(set(store.episode_of(rows)), key=lambda number: store.episodes[number].start)
+    parts = [np.arange(store.episodes[each].start, store.episodes[each].stop) for each in shown]
+    frames = np.concatenate(parts)
+    embodiment = load_embodiment(store.episodes[shown[0]].robot)
+    body = with_position(np.asarray(store.proprioception(frames), dtype=float), embodiment)
+    return Paths(
+        frames=frames,
+        episodes=store.episode_of(frames),
+        hand=body[:, -POSITION_DIM:],
+        opening=body[:, -POSITION_DIM - 1],
+    )
+
+
+def things_met(paths: Paths, floor: float) -> np.ndarray:
     """Where named things stood, known afterwards: where fingers closed on them or rested open.
 
     Until the last time that fingers close, what is named stands where they do it; if they never
@@ -65,26 +100,20 @@ def things_met(hand: Sightings, named: np.ndarray, opening: np.ndarray, floor: f
     known.
 
     Args:
-        hand: Where the hand was and was seen, frame by frame, the frames of an episode in order.
-        named: Where the policy pointed at what is named, (n, 2).
-        opening: Of the gripper, (n,).
+        paths: Of hands.
         floor: Height of things [m].
+
+    Returns:
+        x, y, z in the base frame for each frame, nan where it is not known, (n, 3) [m].
     """
+    opening = paths.opening
     moved = np.ptp(opening) > _STILL
     open_ = opening > (0.5 * (opening.min() + opening.max()) if moved else 0.5)
-    met: list[Sightings] = []
-    for episode in np.unique(hand.episodes):
-        frames = np.flatnonzero(hand.episodes == episode)
-        closing = np.flatnonzero(open_[frames[:-1]] & ~open_[frames[1:]])
-        if not len(closing) and not open_[frames[-1]]:
-            continue
-        before = frames[: closing[-1] + 1] if len(closing) else frames
-        point = np.append(hand.points[before[-1], :2], floor)
-        met.append(
-            Sightings(
-                places=named[before],
-                points=np.tile(point, (len(before), 1)),
-                episodes=hand.episodes[before],
-            )
-        )
-    return sum(met, hand.only(np.zeros(0, dtype=int)))
+    points = np.full((len(opening), POSITION_DIM), np.nan)
+    for episode in np.unique(paths.episodes):
+        own = np.flatnonzero(paths.episodes == episode)
+        closing = np.flatnonzero(open_[own[:-1]] & ~open_[own[1:]])
+        if len(closing) or open_[own[-1]]:
+            before = own[: closing[-1] + 1] if len(closing) else own
+            points[before] = np.append(paths.hand[before[-1], :2], floor)
+    return points
