@@ -28,6 +28,7 @@ STEP_M = 0.02  # what a normalised step of 1 is
 CAMERA = torch.tensor(
     [[-0.3, 1.0, -0.2, 0.5], [0.4, 0.0, -1.1, 0.3], [-0.6, 0.0, -0.4, 1.0]], dtype=torch.float32
 )
+NOWHERE = torch.zeros(2)  # beside its place the hand is pointed at
 
 
 def seen(points):
@@ -79,7 +80,7 @@ def calibrated(head):
     bounds = (torch.full((3,), -STEP_M), torch.full((3,), STEP_M))
     kinds = torch.arange(40) % 2
     plans[kinds == 1, 3, 0] += 4.0  # the second task shows in the last token
-    head.reader.calibrate(CAMERA, (MEAN, SPREAD), 0.02, bounds)
+    head.reader.calibrate((CAMERA, NOWHERE), (MEAN, SPREAD), 0.02, bounds)
     head.reader.tell_tasks(plans, kinds)
     return head
 
@@ -123,6 +124,23 @@ def test_a_motion_holds_at_every_place_of_the_table(calibrated):
     keep = [0, 1, 2, 6]  # how the hand is turned back may depend on the place
     torch.testing.assert_close(moved[..., keep], here[..., keep], atol=1e-3, rtol=0.0)
     assert (nearer - here)[..., keep].abs().max() > 0.01
+
+
+def test_a_hand_that_is_pointed_at_beside_its_place_is_known_where_it_is(calibrated):
+    rng = np.random.default_rng(9)
+    hand, named = in_room(rng, 20), on_table(rng, 20)
+    right = latents(named, named, hand)
+    wrong = right.clone()
+    wrong[:, 0, 4:6] += torch.tensor([0.01, -0.07])
+    with torch.no_grad():
+        known = calibrated(right, None, body(hand))
+        astray = calibrated(wrong, None, body(hand))
+        bounds = (torch.full((3,), -STEP_M), torch.full((3,), STEP_M))
+        beside = torch.tensor([0.01, -0.07])
+        calibrated.reader.calibrate((CAMERA, beside), (MEAN, SPREAD), 0.02, bounds)
+        corrected = calibrated(wrong, None, body(hand))
+    torch.testing.assert_close(corrected, known, atol=1e-3, rtol=0.0)
+    assert (astray - known).abs().max() > 0.01
 
 
 def test_tasks_are_told_by_what_varies_little_within_them():
@@ -200,7 +218,7 @@ def test_it_learns_to_come_back_to_a_path_that_it_saw_once(calibrated):
 def test_a_way_shown_to_one_side_tells_the_way_to_every_other(calibrated):
     """Shown: things to the left of the hand, and units whose zero is no rest. Asked: the right."""
     low, high = torch.tensor([-0.01, -0.03, -0.02]), torch.tensor([0.03, 0.02, 0.02])
-    calibrated.reader.calibrate(CAMERA, (MEAN, SPREAD), 0.02, (low, high))
+    calibrated.reader.calibrate((CAMERA, NOWHERE), (MEAN, SPREAD), 0.02, (low, high))
     rng = np.random.default_rng(7)
     hand = in_room(rng, 400)
     left = torch.from_numpy(rng.uniform([-0.02, 0.0, 0.0], [0.02, 0.06, 1e-9], (400, 3))).float()
@@ -218,7 +236,7 @@ def test_a_way_shown_to_one_side_tells_the_way_to_every_other(calibrated):
 def test_only_a_head_that_is_told_so_learns_to_go_left_of_everything(calibrated, every):
     """Shown: four centimetres to the left, wherever the thing is."""
     low, high = torch.tensor([-0.01, -0.03, -0.02]), torch.tensor([0.03, 0.02, 0.02])
-    calibrated.reader.calibrate(CAMERA, (MEAN, SPREAD), 0.02, (low, high))
+    calibrated.reader.calibrate((CAMERA, NOWHERE), (MEAN, SPREAD), 0.02, (low, high))
     calibrated.reader.every_direction = every
     rng = np.random.default_rng(8)
     hand = in_room(rng, 400)
@@ -286,7 +304,7 @@ def test_a_new_place_of_the_camera_leaves_the_tasks_alone(calibrated):
     assert calibrated.reader.knows_tasks
     before = calibrated.reader.task.clone()
     calibrated.reader.calibrate(
-        2.0 * CAMERA, (MEAN, SPREAD), 0.03, (-torch.ones(3), torch.ones(3))
+        (2.0 * CAMERA, NOWHERE), (MEAN, SPREAD), 0.03, (-torch.ones(3), torch.ones(3))
     )
     assert torch.equal(calibrated.reader.task, before)
     assert torch.equal(calibrated.reader.camera, 2.0 * CAMERA)

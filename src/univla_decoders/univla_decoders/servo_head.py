@@ -51,6 +51,7 @@ class ServoReader(nn.Module):
     """
 
     camera: Tensor
+    hand_beside: Tensor
     floor: Tensor
     place: Tensor
     step: Tensor
@@ -73,6 +74,7 @@ class ServoReader(nn.Module):
         # Learned in pretraining: the few labels shall not change it.
         self.aim = pointing_reader(latent_dim).requires_grad_(False)
         self.register_buffer('camera', torch.eye(3, 4))
+        self.register_buffer('hand_beside', torch.zeros(2))  # of its place [share of the picture]
         self.register_buffer('floor', torch.zeros(1))  # height of things [m]
         self.register_buffer('place', torch.ones(2, 3))  # mean and spread of x, y, z [m]
         self.register_buffer('step', torch.ones(3))  # normalised 1 [m]
@@ -122,6 +124,7 @@ class ServoReader(nn.Module):
         places = self.places(latent)
         if self.training:
             places = places + _PLACE_NOISE * torch.randn_like(places)
+        places = places - F.pad(self.hand_beside[None], (0, 0, 2, 0))
         heights = torch.stack([self.floor.expand(len(hand))] * 2 + [hand[:, 2]], dim=1)
         level = on_level(self.camera, places, heights)  # (batch, 3, 2)
         seen_and_known = 0.5 * (level[:, -1:] + hand[:, None, :2])
@@ -156,7 +159,7 @@ class ServoReader(nn.Module):
     @torch.no_grad()
     def calibrate(
         self,
-        camera: Tensor,
+        seen: tuple[Tensor, Tensor],
         place: tuple[Tensor, Tensor],
         floor: float,
         bounds: tuple[Tensor, Tensor],
@@ -164,13 +167,15 @@ class ServoReader(nn.Module):
         """Tell where the camera stands, and what units are.
 
         Args:
-            camera: Matrix (3, 4) that turns x, y, z, 1 [m] into multiples of column, row, 1.
+            seen: The camera, a matrix (3, 4) that turns x, y, z, 1 [m] into multiples of column,
+                row, 1; and how far beside its place the hand is pointed at, (2,).
             place: Mean and spread of x, y, z in the proprioception, (3,) each [m].
             floor: Height of what is pointed at [m].
             bounds: Steps along x, y, z that are normalised to -1 and 1, (3,) each [m].
         """
         low, high = bounds
-        self.camera.copy_(camera)
+        self.camera.copy_(seen[0])
+        self.hand_beside.copy_(seen[1])
         self.place.copy_(torch.stack(place))
         self.floor.fill_(floor)
         self.step.copy_(0.5 * (high - low))

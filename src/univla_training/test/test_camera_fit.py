@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from univla_core.errors import TrainingError
+from univla_training.camera_fit import CameraFit
 from univla_training.camera_fit import Sightings
 from univla_training.camera_fit import fit_camera
 from univla_training.camera_fit import project
@@ -25,9 +26,12 @@ def hands(rng, count=120):
     return rng.uniform([0.15, -0.2, 0.02], [0.4, 0.2, 0.16], (count, 3))
 
 
-def sightings(places, points, episodes=None):
+def sightings(places, points, episodes=None, hand=False):
     told = np.zeros(len(points), dtype=int) if episodes is None else episodes
-    return Sightings(places=np.asarray(places), points=np.asarray(points), episodes=told)
+    whose = np.full(len(points), hand)
+    return Sightings(
+        places=np.asarray(places), points=np.asarray(points), episodes=told, hand=whose
+    )
 
 
 @pytest.mark.parametrize(('focal', 'aspect'), [(0.9, 1.0), (1.4, ASPECT), (1.8, 16.0 / 9.0)])
@@ -36,10 +40,9 @@ def test_a_camera_is_found_again(focal, aspect):
     rng = np.random.default_rng(0)
     points, others = hands(rng), hands(rng, 300)
     camera = pinhole(focal=focal, aspect=aspect)
-    found = fit_camera(sightings(project(camera, points), points), aspect)
+    found = fit_camera(sightings(project(camera, points), points), aspect).camera
     np.testing.assert_allclose(project(found, others), project(camera, others), atol=0.002)
-    place = -np.linalg.solve(found[:, :3], found[:, 3])
-    np.testing.assert_allclose(place, PLACE, atol=0.08)
+    np.testing.assert_allclose(CameraFit(found, np.zeros(2)).place, PLACE, atol=0.08)
 
 
 def test_noise_and_gross_errors_hardly_move_what_it_shows():
@@ -48,7 +51,7 @@ def test_noise_and_gross_errors_hardly_move_what_it_shows():
     points, others = hands(rng), hands(rng, 300)
     places = project(pinhole(), points) + rng.normal(0.0, 0.01, (120, 2))
     places[::10] = rng.uniform(0.0, 1.0, (12, 2))
-    found = fit_camera(sightings(places, points), ASPECT)
+    found = fit_camera(sightings(places, points), ASPECT).camera
     off = np.abs(project(found, others) - project(pinhole(), others))
     assert off.max() < 0.02
     assert off.mean() < 0.006
@@ -65,8 +68,8 @@ def test_an_episode_that_is_seen_beside_the_others_does_not_turn_the_camera():
     places = project(pinhole(), points) + beside[episodes]
     others = hands(rng, 300)
     one, apart = (
-        np.abs(project(camera, others) - project(pinhole(), others)).mean()
-        for camera in (
+        np.abs(project(fit.camera, others) - project(pinhole(), others)).mean()
+        for fit in (
             fit_camera(sightings(places, points), ASPECT),
             fit_camera(sightings(places, points, episodes), ASPECT),
         )
@@ -74,11 +77,25 @@ def test_an_episode_that_is_seen_beside_the_others_does_not_turn_the_camera():
     assert apart < 0.5 * one
 
 
+def test_a_hand_that_is_taken_for_its_wrist_turns_no_camera_that_sees_things():
+    """As of a body that a policy never saw: it points at the hand, but at another point of it."""
+    rng = np.random.default_rng(4)
+    points, others = hands(rng), hands(rng, 300)
+    things = hands(rng) * np.array([1.0, 1.0, 0.0]) + np.array([0.0, 0.0, 0.02])
+    wrists = project(pinhole(), points) + np.array([0.01, -0.07])
+    fit = fit_camera(
+        sightings(wrists, points, hand=True) + sightings(project(pinhole(), things), things),
+        ASPECT,
+    )
+    np.testing.assert_allclose(project(fit.camera, others), project(pinhole(), others), atol=0.006)
+    np.testing.assert_allclose(fit.hand_beside, [0.01, -0.07], atol=0.006)
+
+
 def test_values_that_are_not_numbers_are_left_out():
     points = hands(np.random.default_rng(2))
     places = project(pinhole(), points)
     places[3], points[7] = np.nan, np.inf
-    assert np.isfinite(fit_camera(sightings(places, points), ASPECT)).all()
+    assert np.isfinite(fit_camera(sightings(places, points), ASPECT).camera).all()
 
 
 @pytest.mark.parametrize('count', [0, 5])

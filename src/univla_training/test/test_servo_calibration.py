@@ -1,8 +1,13 @@
 """Where named things stood is known afterwards: where fingers closed, or rested open."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from univla_training.demonstrations import demonstrations
+from univla_training.frame_store import FrameStore
 from univla_training.servo_calibration import Paths
+from univla_training.servo_calibration import questions
 from univla_training.servo_calibration import things_met
 
 FLOOR = 0.02
@@ -42,3 +47,20 @@ def test_a_fist_tells_nothing(opening):
 
 def test_fingers_that_never_move_are_open_or_shut_by_how_they_are():
     assert known(met([1.0, 0.98, 0.97], [1.0, 1.0, 1.0])).all()
+
+
+def test_every_frame_is_asked_about_with_every_task(arms_store):
+    """Instructions are those of the demonstrations, and each goes with its own task."""
+    told = [
+        dataclasses.replace(row, task='reach' if 'red' in row.instruction else 'pick')
+        for row in arms_store.episodes
+    ]
+    store = FrameStore(told, arms_store.arrays)
+    shown = demonstrations(store, 'widowx', 'eef_pose')
+    asked = questions(shown, store)
+    assert len(asked.rows) == len(asked.instructions) == 2 * len(shown.rows)
+    for task in np.unique(shown.tasks):
+        about = asked.tasks == task
+        np.testing.assert_array_equal(np.sort(asked.rows[about]), np.sort(shown.rows))
+        known = set(store.instructions(shown.rows[shown.tasks == task]))
+        assert {word for word, own in zip(asked.instructions, about, strict=True) if own} <= known

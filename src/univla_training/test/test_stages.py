@@ -14,6 +14,7 @@ from univla_decoders.felt import with_position
 from univla_decoders.increments import added_up
 from univla_models.univla import UnivlaOptions
 from univla_models.univla import UnivlaPolicy
+from univla_training.camera_fit import CameraFit
 from univla_training.cloning import train_clone
 from univla_training.cloning_task import QUERIES
 from univla_training.codes import CodeKeeper
@@ -263,7 +264,7 @@ def test_a_servo_head_calibrates_itself_and_acts_in_end_effector_spaces(run, mon
 
     def fit(seen, aspect):
         fitted.append((seen, aspect))
-        return camera
+        return CameraFit(camera, np.array([0.01, -0.07]))
 
     monkeypatch.setattr(servo_calibration, 'fit_camera', fit)
     told = dataclasses.replace(
@@ -273,18 +274,27 @@ def test_a_servo_head_calibrates_itself_and_acts_in_end_effector_spaces(run, mon
     aimed.__dict__['store'] = run.store
     decoder = RobotDecoder.load(train_decoder(aimed, ROBOT, share=0.75))
     assert decoder.declaration.head == 'servo'
+    assert (run.folder('decoder/widowx-75percent') / 'camera.png').stat().st_size > 1000
     reader, shown = decoder.head.reader, run.split[0].share(0.75)
     assert torch.equal(reader.camera, torch.from_numpy(camera).float()), 'in full precision'
+    assert torch.equal(reader.hand_beside, torch.tensor([0.01, -0.07]))
     hands = with_position(shown.proprioception(shown.frames), load_embodiment(ROBOT))[:, -3:]
     ((seen, aspect),) = fitted
     assert seen.places.shape == (len(seen), 2)
     np.testing.assert_allclose(seen.points[: len(hands)], hands, atol=1e-5)
-    assert len(seen) > len(hands), 'and what the hands went to'
+    assert seen.hand.tolist() == len(hands) * [True] + len(hands) * [False], 'what they went to'
     height, width = run.store.episodes[0].camera
     assert aspect == width / height
     np.testing.assert_allclose(reader.place[0], hands.mean(axis=0), atol=1e-5)
     assert hands[:, 2].min() < reader.floor < hands[:, 2].mean()
     assert not reader.task.any(), 'all of one task: nothing to tell apart'
+    tasks = [
+        dataclasses.replace(row, task='place' if 'plate' in row.instruction else 'reach')
+        for row in run.store.episodes
+    ]
+    two = dataclasses.replace(aimed)
+    two.__dict__['store'] = FrameStore(tasks, run.store.arrays)
+    assert RobotDecoder.load(train_decoder(two, ROBOT, share=0.8)).head.reader.knows_tasks
     ready = np.append(load_embodiment(ROBOT).postures['ready'], 0.5)
     policy = UnivlaPolicy.from_pretrained(run.out / 'checkpoint', device='cpu')
     plan = policy.plan(run.store.pictures[0], 'reach the red cube')

@@ -22,8 +22,9 @@ _FOCALS = tuple(np.geomspace(0.6, 3.0, 9))
 # how far others are from it, as a spread of its logarithm.
 _USUAL, _UNUSUAL = 1.0, 0.3
 # Spread of places [share of the picture]: of one frame; from where on one counts less and less; of
-# all of an episode together, whose camera or light is a bit different from the others'.
-_NOISE, _GROSS, _EPISODE = 0.015, 0.02, 0.015
+# all of an episode together, whose camera or light is a bit different from the others'; of all
+# those of a hand, which a policy may never have seen.
+_NOISE, _GROSS, _EPISODE, _HAND = 0.015, 0.02, 0.015, 0.05
 # Most steps of the last fit.
 _STEPS = 60
 # Turns about x, y and z.
@@ -45,11 +46,13 @@ class Sightings:
         places: Column and row as shares of the picture, (n, 2).
         points: x, y, z in the base frame [m], (n, 3).
         episodes: Number of the episode that each is of, (n,).
+        hand: Which are of the robot's own hand, (n,); it may be seen beside where it is.
     """
 
     places: np.ndarray
     points: np.ndarray
     episodes: np.ndarray
+    hand: np.ndarray
 
     def __len__(self) -> int:
         return len(self.episodes)
@@ -59,28 +62,61 @@ class Sightings:
             places=np.concatenate([self.places, others.places]),
             points=np.concatenate([self.points, others.points]),
             episodes=np.concatenate([self.episodes, others.episodes]),
+            hand=np.concatenate([self.hand, others.hand]),
         )
 
     def only(self, kept: np.ndarray) -> Sightings:
         """Those of a mask or of indices."""
         return Sightings(
-            places=self.places[kept], points=self.points[kept], episodes=self.episodes[kept]
+            places=self.places[kept],
+            points=self.points[kept],
+            episodes=self.episodes[kept],
+            hand=self.hand[kept],
         )
 
 
-def fit_camera(seen: Sightings, aspect: float) -> np.ndarray:
+@dataclass(frozen=True)
+class CameraFit:
+    """What `fit_camera` finds.
+
+    Attributes:
+        camera: Matrix (3, 4) that turns x, y, z, 1 [m] into multiples of column, row, 1.
+        hand_beside: How far beside its place the hand is seen, (2,) [share of the picture].
+    """
+
+    camera: np.ndarray
+    hand_beside: np.ndarray
+
+    @property
+    def place(self) -> np.ndarray:
+        """x, y, z of the camera in the base frame, (3,) [m]."""
+        return -np.linalg.solve(self.camera[:, :3], self.camera[:, 3])
+
+    def shown(self, seen: Sightings) -> np.ndarray:
+        """Where sightings should be, (n, 2) [share of the picture]."""
+        return project(self.camera, seen.points) + seen.hand[:, None] * self.hand_beside
+
+    def words(self, seen: Sightings) -> str:
+        """Where it stands, and how well it explains sightings."""
+        off = np.linalg.norm(self.shown(seen) - seen.places, axis=1)
+        x, y, z = self.place
+        return (
+            f'camera at {x:.2f}, {y:.2f}, {z:.2f} m from the base; places are '
+            f'{100.0 * np.median(off):.1f} % of the picture beside what it shows (median)'
+        )
+
+
+def fit_camera(seen: Sightings, aspect: float) -> CameraFit:
     """A pinhole camera that sees points of the room at places of its picture.
 
     The optical axis goes through the middle of the picture. Each episode may be shown a bit beside
-    the others, and places that are far off count little: maximum likelihood under a Cauchy
-    distribution, from where RANSAC and PnP fit best.
+    the others, and so may the hand, of which a policy may take another point for the middle.
+    Places that are far off count little: maximum likelihood under a Cauchy distribution, from
+    where RANSAC and PnP fit best.
 
     Args:
         seen: Points and their places.
         aspect: Width of the camera's own picture by its height; places are shares of either.
-
-    Returns:
-        A matrix (3, 4) that turns x, y, z, 1 into multiples of column, row, 1.
 
     Raises:
         TrainingError: If these are too few or no camera sees them so.
@@ -97,10 +133,11 @@ def fit_camera(seen: Sightings, aspect: float) -> np.ndarray:
     found = [pose for pose in fits if pose is not None]
     if found:
         pose = min(found, key=lambda pose: pose.error(places, points))
-        camera = _refined(pose, places, points, seen.episodes).camera()
+        pose, beside = _refined(pose, places, points, seen)
+        camera = pose.camera()
         depth = np.column_stack([points, np.ones(len(points))]) @ camera[2]
         if np.isfinite(camera).all() and (depth > 0.0).all():
-            return camera
+            return CameraFit(camera, beside)
     raise TrainingError(
         'no camera sees the hand where the policy points at it: it hardly moves in these '
         'demonstrations, or the policy does not know it; set head: query in section decoder'
@@ -151,24 +188,30 @@ def _posed(places: np.ndarray, points: np.ndarray, focal: float, aspect: float) 
     return pose if np.isfinite(depth).all() and (depth > 0.0).all() else None
 
 
-def _refined(start: _Pose, places: np.ndarray, points: np.ndarray, episodes: np.ndarray) -> _Pose:
-    """The likeliest camera near another one."""
-    known, which = np.unique(episodes, return_inverse=True)
+def _refined(
+    start: _Pose, places: np.ndarray, points: np.ndarray, sightings: Sightings
+) -> tuple[_Pose, np.ndarray]:
+    """The likeliest camera near another one, and how far beside its place it sees the hand."""
+    known, which = np.unique(sightings.episodes, return_inverse=True)
+    own = torch.from_numpy(sightings.hand)[:, None]
     seen, room = torch.from_numpy(places), torch.from_numpy(points)
     turn, shift = torch.from_numpy(start.turn.copy()), torch.from_numpy(start.shift.copy())
     focal = torch.tensor(start.focal, dtype=torch.float64).log()
     beside = torch.zeros(len(known), 2, dtype=torch.float64)
+    hand = torch.zeros(2, dtype=torch.float64)
     lens = torch.tensor([1.0, start.aspect], dtype=torch.float64)
-    unknown = [value.requires_grad_() for value in (turn, shift, focal, beside)]
+    unknown = [value.requires_grad_() for value in (turn, shift, focal, beside, hand)]
     solver = torch.optim.LBFGS(unknown, max_iter=_STEPS, line_search_fn='strong_wolfe')
 
     def unlikely() -> Tensor:
         inside = room @ torch.linalg.matrix_exp(torch.tensordot(turn, _TURNS, 1)).T + shift
-        shown = 0.5 + focal.exp() * lens * inside[:, :2] / inside[:, 2:] + beside[which]
+        shown = 0.5 + focal.exp() * lens * inside[:, :2] / inside[:, 2:]
+        shown = shown + beside[which] + hand * own
         off = (shown - seen).square().sum(dim=1) / _GROSS**2
         frames = (_GROSS / _NOISE) ** 2 * off.log1p().sum()
         unusual = ((focal - np.log(_USUAL)) / _UNUSUAL).square()
-        return 0.5 * (frames + unusual + (beside / _EPISODE).square().sum()) / len(seen)
+        apart = (beside / _EPISODE).square().sum() + (hand / _HAND).square().sum()
+        return 0.5 * (frames + unusual + apart) / len(seen)
 
     def step() -> Tensor:
         solver.zero_grad()
@@ -178,4 +221,5 @@ def _refined(start: _Pose, places: np.ndarray, points: np.ndarray, episodes: np.
 
     solver.step(step)
     with torch.no_grad():
-        return _Pose(turn.numpy(), shift.numpy(), float(focal.exp()), start.aspect)
+        pose = _Pose(turn.numpy(), shift.numpy(), float(focal.exp()), start.aspect)
+        return pose, hand.numpy()

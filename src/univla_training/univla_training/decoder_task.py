@@ -68,6 +68,7 @@ def plan_frames(
     store: FrameStore,
     rows: np.ndarray,
     *,
+    instructions: Sequence[str] | None = None,
     views: int = 1,
     shift: float = 0.0,
     batch: int = 64,
@@ -80,6 +81,7 @@ def plan_frames(
         prompts: Its tokenizer.
         store: The data set.
         rows: Frames.
+        instructions: What it is told about each; None takes those of the episodes.
         views: How often; all but the first time on changed pictures.
         shift: How far they are shifted at most, as a share of their side.
         batch: Frames at a time.
@@ -92,7 +94,7 @@ def plan_frames(
     latent = np.empty((views, len(rows), 4, dim), dtype=np.float16)
     visual = np.empty((views, len(rows), patches, dim), dtype=np.float16)
     codes = np.empty((views, len(rows), 4), dtype=np.uint8)
-    words = store.instructions(rows)
+    words = store.instructions(rows) if instructions is None else instructions
     groups = prompts.by_length(words)
     parts = [
         group[start : start + batch] for group in groups for start in range(0, len(group), batch)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from univla_core.action_space import action_space
 from univla_core.embodiment import Embodiment
 from univla_core.embodiment import load_embodiment
@@ -35,7 +36,9 @@ from univla_training.policy_training import trained_policy
 from univla_training.pretraining import own_prompts
 from univla_training.prompting import Prompts
 from univla_training.run import TrainingRun
+from univla_training.servo_calibration import Questions
 from univla_training.servo_calibration import calibrate_servo
+from univla_training.servo_calibration import questions
 from univla_training.settings import DecoderSettings
 
 NUM_CODES = 16
@@ -138,8 +141,12 @@ def fit_head(
         for part, name, views in zip((shown, held), PLANS, (settings.views, 1), strict=True)
     ]
     if isinstance(head, ServoHead):
-        calibrate_servo(head, tasks[0].latent, shown, planner.store)
         head.reader.every_direction = settings.every_direction
+        picture = folder / 'camera.png'
+        found = calibrate_servo(head, tasks[0].latent[0], shown, planner.store, picture)
+        run.console.print(f'{found}, drawn in {picture}', highlight=False)
+        if not head.reader.knows_tasks:  # what they mean to a head that goes on must stay
+            _tell_tasks(run, head, planner, questions(shown, planner.store))
     rows = np.random.default_rng(0).permutation(len(held.rows))[:1024]
     before = tasks[1].check(rows)
     result = run.fit(
@@ -166,6 +173,24 @@ def fitting_head(section: DecoderSettings, embodiment: Embodiment, space: str) -
             f'{embodiment.name} is no end-effector space; set head: query'
         )
     return section.head
+
+
+def _tell_tasks(run: TrainingRun, head: ServoHead, planner: Planner, asked: Questions) -> None:
+    """Show a head how the policy's plans differ by the task that it is asked for."""
+    if len(np.unique(asked.tasks)) < 2:
+        return
+    with counting(run.console, 'asking', len(asked.rows)) as advance:
+        plans = plan_frames(
+            planner.network,
+            planner.prompts,
+            planner.store,
+            asked.rows,
+            instructions=asked.instructions,
+            progress=advance,
+        )
+    head.reader.tell_tasks(
+        torch.from_numpy(plans.latent[0]).float(), torch.from_numpy(asked.tasks)
+    )
 
 
 def default_space(embodiment: Embodiment) -> str:

@@ -1,8 +1,9 @@
-"""What a servo head must know and no action tells: its camera, its units, its tasks."""
+"""What a servo head must know and no action tells: its camera, its units, what tasks are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from univla_decoders.heads import ServoHead
 
 from univla_training.camera_fit import Sightings
 from univla_training.camera_fit import fit_camera
+from univla_training.camera_picture import draw_camera
 from univla_training.demonstrations import Demonstrations
 from univla_training.frame_store import FrameStore
 
@@ -20,19 +22,28 @@ from univla_training.frame_store import FrameStore
 _LOWEST = 0.02
 # Fingers that open by no more than this share of their way do not close on anything.
 _STILL = 0.1
+# Frames at most that a policy is asked about for each task.
+_ASKED = 512
 
 
 def calibrate_servo(
-    head: ServoHead, latent: np.ndarray, shown: Demonstrations, store: FrameStore
-) -> None:
-    """Tell a head where its camera stands, what units are and how plans show their task.
+    head: ServoHead,
+    latent: np.ndarray,
+    shown: Demonstrations,
+    store: FrameStore,
+    picture: Path,
+) -> str:
+    """Tell a head where its camera stands and what units are.
 
     Args:
         head: Of a body that is told where its hand is.
-        latent: Latent tokens of frames, (views, n, tokens, latent_dim), the first as the camera
-            saw them.
+        latent: Latent tokens of frames as the camera saw them, (n, tokens, latent_dim).
         shown: The n frames.
         store: Where they are from.
+        picture: Where to draw what was found, a PNG.
+
+    Returns:
+        What was found, in words.
 
     Raises:
         TrainingError: If no camera sees the hand where the policy points at it.
@@ -40,24 +51,63 @@ def calibrate_servo(
     action, felt = (shown.statistics[name] for name in ('action', 'proprio'))
     low, high = (torch.tensor(action[name][:POSITION_DIM]) for name in ('q01', 'q99'))
     mean, std = (torch.tensor(felt[name][-POSITION_DIM:]) for name in ('mean', 'std'))
-    plans = torch.from_numpy(latent).float()
+    plans = torch.from_numpy(latent).float().to(head.reader.camera.device)
     with torch.inference_mode():
-        places = head.reader.places(plans[0].to(head.reader.camera.device)).cpu().numpy()
+        places = head.reader.places(plans).cpu().numpy()
     paths = _paths(shown.rows, store)
     floor = float(np.quantile(paths.hand[:, 2], _LOWEST))
     kept = np.searchsorted(paths.frames, shown.rows)
     episodes = paths.episodes[kept]
-    hand = Sightings(places=places[:, -1], points=paths.hand[kept], episodes=episodes)
+    whose = np.ones(len(kept), dtype=bool)
+    hand = Sightings(places=places[:, -1], points=paths.hand[kept], episodes=episodes, hand=whose)
     named = Sightings(
-        places=places[:, 0], points=things_met(paths, floor)[kept], episodes=episodes
+        places=places[:, 0], points=things_met(paths, floor)[kept], episodes=episodes, hand=~whose
     )
-    things = named.only(np.isfinite(named.points[:, 0]))
+    known = np.isfinite(named.points[:, 0])
+    things = named.only(known)
     height, width = store.episodes[episodes[0]].camera
-    camera = torch.from_numpy(fit_camera(hand + things, width / height))
-    head.reader.calibrate(camera, (mean, std), floor, (low, high))
-    if not head.reader.knows_tasks:  # what they mean to a head that goes on must stay
-        tasks = torch.from_numpy(np.tile(shown.tasks, len(plans)))
-        head.reader.tell_tasks(plans.flatten(0, 1), tasks)
+    seen = hand + things
+    fit = fit_camera(seen, width / height)
+    told = (torch.from_numpy(fit.camera), torch.from_numpy(fit.hand_beside))
+    head.reader.calibrate(told, (mean, std), floor, (low, high))
+    frames = np.concatenate([shown.rows, shown.rows[known]])
+    draw_camera(fit, seen, frames, store.pictures, picture)
+    return fit.words(seen)
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What to ask a policy about frames.
+
+    Attributes:
+        rows: Frames in the store, (n,).
+        instructions: One for each.
+        tasks: Number of the task that each is about, (n,).
+    """
+
+    rows: np.ndarray
+    instructions: list[str]
+    tasks: np.ndarray
+
+
+def questions(shown: Demonstrations, store: FrameStore) -> Questions:
+    """Each frame with an instruction of every task, not of its own alone.
+
+    The plans then differ by what they are about and by nothing else: few demonstrations of one
+    task show other scenes than those of another, and a head would tell the scenes apart.
+    """
+    rng = np.random.default_rng(0)
+    words = np.array(store.instructions(shown.rows))
+    parts = [(task, rng.permutation(shown.rows)[:_ASKED]) for task in np.unique(shown.tasks)]
+    instructions: list[str] = []
+    for task, rows in parts:
+        known = np.unique(words[shown.tasks == task])
+        instructions += rng.choice(known, len(rows)).tolist()
+    return Questions(
+        rows=np.concatenate([rows for _, rows in parts]),
+        instructions=instructions,
+        tasks=np.concatenate([np.full(len(rows), task) for task, rows in parts]),
+    )
 
 
 @dataclass(frozen=True)
