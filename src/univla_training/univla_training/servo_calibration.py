@@ -118,7 +118,7 @@ class Paths:
         frames: In the store, in order, (n,).
         episodes: Number of the episode that each is of, (n,).
         hand: x, y, z of the end effector in the base frame, (n, 3) [m].
-        opening: Of the gripper, (n,).
+        opening: Of the gripper, 1 where there is none, (n,).
     """
 
     frames: np.ndarray
@@ -132,13 +132,14 @@ def _paths(rows: np.ndarray, store: FrameStore) -> Paths:
     shown = sorted(set(store.episode_of(rows)), key=lambda number: store.episodes[number].start)
     parts = [np.arange(store.episodes[each].start, store.episodes[each].stop) for each in shown]
     frames = np.concatenate(parts)
-    embodiment = load_embodiment(store.episodes[shown[0]].robot)
+    own = store.episodes[shown[0]]
+    embodiment = load_embodiment(own.robot)
     body = with_position(np.asarray(store.proprioception(frames), dtype=float), embodiment)
     return Paths(
         frames=frames,
         episodes=store.episode_of(frames),
         hand=body[:, -POSITION_DIM:],
-        opening=body[:, -POSITION_DIM - 1],
+        opening=body[:, -POSITION_DIM - 1] if own.gripper else np.ones(len(frames)),
     )
 
 
