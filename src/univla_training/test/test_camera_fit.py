@@ -26,7 +26,7 @@ def hands(rng, count=120):
     return rng.uniform([0.15, -0.2, 0.02], [0.4, 0.2, 0.16], (count, 3))
 
 
-def sightings(places, points, episodes=None, hand=False):
+def sightings(places, points, episodes=None, hand=True):
     told = np.zeros(len(points), dtype=int) if episodes is None else episodes
     whose = np.full(len(points), hand)
     return Sightings(
@@ -84,7 +84,7 @@ def test_a_hand_that_is_taken_for_its_wrist_turns_no_camera_that_sees_things():
     things = hands(rng) * np.array([1.0, 1.0, 0.0]) + np.array([0.0, 0.0, 0.02])
     wrists = project(pinhole(), points) + np.array([0.01, -0.07])
     fit = fit_camera(
-        sightings(wrists, points, hand=True) + sightings(project(pinhole(), things), things),
+        sightings(wrists, points) + sightings(project(pinhole(), things), things, hand=False),
         ASPECT,
     )
     np.testing.assert_allclose(project(fit.camera, others), project(pinhole(), others), atol=0.006)
@@ -107,3 +107,11 @@ def test_too_few_frames_say_what_to_do(count):
 def test_a_hand_that_stood_still_is_no_calibration():
     with pytest.raises(TrainingError, match=r'camera|hand'):
         fit_camera(sightings(np.full((30, 2), 0.5), np.full((30, 3), 0.2)), ASPECT)
+
+
+def test_things_do_not_stand_in_for_a_hand():
+    points = hands(np.random.default_rng(5))
+    places = project(pinhole(), points)
+    few = sightings(places[:5], points[:5]) + sightings(places, points, hand=False)
+    with pytest.raises(TrainingError, match='here are 5'):
+        fit_camera(few, ASPECT)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from univla_core.errors import TrainingError
 
-#: Fewest sightings that a camera is fitted to.
+#: Fewest sightings of a hand that a camera is fitted to.
 LEAST_FRAMES = 12
 # Side of the picture that the first fits think of [px], how far off places may be in them, as a
 # share of the picture, and their focal lengths, in widths of the picture, which are tried one by
@@ -123,10 +123,11 @@ def fit_camera(seen: Sightings, aspect: float) -> CameraFit:
     """
     sure = np.isfinite(seen.places).all(axis=1) & np.isfinite(seen.points).all(axis=1)
     seen = seen.only(sure)
-    if len(seen) < LEAST_FRAMES:
+    count = np.count_nonzero(seen.hand)
+    if count < LEAST_FRAMES:
         raise TrainingError(
             f'a servo head finds its camera from at least {LEAST_FRAMES} frames of its hand, '
-            f'here are {len(seen)}; record a whole demonstration, or set head: query'
+            f'here are {count}; record a whole demonstration, or set head: query'
         )
     places, points = (np.asarray(value, dtype=float) for value in (seen.places, seen.points))
     fits = [_posed(places, points, focal, aspect) for focal in _FOCALS]
@@ -193,7 +194,8 @@ def _refined(
 ) -> tuple[_Pose, np.ndarray]:
     """The likeliest camera near another one, and how far beside its place it sees the hand."""
     known, which = np.unique(sightings.episodes, return_inverse=True)
-    own = torch.from_numpy(sightings.hand)[:, None]
+    # With nothing else to see, no one can tell a hand beside its place from a turned camera.
+    own = torch.from_numpy(sightings.hand & ~sightings.hand.all())[:, None]
     seen, room = torch.from_numpy(places), torch.from_numpy(points)
     turn, shift = torch.from_numpy(start.turn.copy()), torch.from_numpy(start.shift.copy())
     focal = torch.tensor(start.focal, dtype=torch.float64).log()

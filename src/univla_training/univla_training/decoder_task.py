@@ -71,6 +71,7 @@ def plan_frames(
     instructions: Sequence[str] | None = None,
     views: int = 1,
     shift: float = 0.0,
+    visual_tokens: bool = True,
     batch: int = 64,
     progress: Callable[[int], None] | None = None,
 ) -> Plans:
@@ -84,11 +85,13 @@ def plan_frames(
         instructions: What it is told about each; None takes those of the episodes.
         views: How often; all but the first time on changed pictures.
         shift: How far they are shifted at most, as a share of their side.
+        visual_tokens: Whether to keep them; they take most of the memory, and not every head reads
+            them. If not, `visual` has no patches.
         batch: Frames at a time.
         progress: Told how many were planned.
     """
     network.eval()
-    dim, patches = network.config.hidden_dim, network.config.num_patches
+    dim, patches = network.config.hidden_dim, network.config.num_patches * visual_tokens
     device = next(network.parameters()).device
     allowed = prompts.action_ids.to(device)
     latent = np.empty((views, len(rows), 4, dim), dtype=np.float16)
@@ -109,7 +112,7 @@ def plan_frames(
             pixels = policy_pixels(pictures, rng).to(device)
             chosen, states = plan_batch(network, pixels, text.ids.to(device), allowed)
             latent[view, part] = states.latent.float().cpu().numpy()
-            visual[view, part] = states.visual.float().cpu().numpy()
+            visual[view, part] = states.visual[:, :patches].float().cpu().numpy()
             codes[view, part] = chosen.cpu().numpy()
             if progress is not None:
                 progress(len(part))

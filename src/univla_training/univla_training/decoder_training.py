@@ -186,6 +186,7 @@ def _tell_tasks(run: TrainingRun, head: ServoHead, planner: Planner, asked: Ques
             planner.store,
             asked.rows,
             instructions=asked.instructions,
+            visual_tokens=False,
             progress=advance,
         )
     head.reader.tell_tasks(

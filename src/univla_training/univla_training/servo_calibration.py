@@ -129,9 +129,9 @@ class Paths:
 
 def _paths(rows: np.ndarray, store: FrameStore) -> Paths:
     """The episodes that rows of one robot are of."""
-    shown = sorted(set(store.episode_of(rows)), key=lambda number: store.episodes[number].start)
-    parts = [np.arange(store.episodes[each].start, store.episodes[each].stop) for each in shown]
-    frames = np.concatenate(parts)
+    shown = store.episode_of(rows)
+    frames = np.sort(store.frames)
+    frames = frames[np.isin(store.episode_of(frames), shown)]
     own = store.episodes[shown[0]]
     embodiment = load_embodiment(own.robot)
     body = with_position(np.asarray(store.proprioception(frames), dtype=float), embodiment)
