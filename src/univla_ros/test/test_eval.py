@@ -126,6 +126,13 @@ def test_without_a_trained_checkpoint_the_way_to_one_is_told(tmp_path, monkeypat
         checkpoints_for(['univla'], '')
 
 
+def test_all_robots_are_those_that_can_do_the_task():
+    cases = cases_of(EvalOptions(robot='all', task='reach,pick', policy='random'))
+    assert {case.robot for case in cases} == {'widowx', 'franka', 'airbot'}
+    cases = cases_of(EvalOptions(robot='all', task='drive', policy='random'))
+    assert {case.robot for case in cases} == {'mobile_base'}
+
+
 def test_all_means_every_task_that_fits():
     cases = cases_of(EvalOptions(robot='all', task='all', policy='random,expert'))
     pairs = {(case.robot, case.task) for case in cases}

@@ -149,7 +149,8 @@ def _pairs(options: EvalOptions) -> list[tuple[str, str]]:
     tasks = _names(options.task, TASKS, 'task')
     fits = {kind: ('drive',) if kind == 'base' else _ARM_TASKS for kind in ('arm', 'base')}
     pairs = [(r, t) for r in robots for t in tasks if t in fits[kinds[r]]]
-    for robot in robots:
+    # Of all robots, those that can do nothing of it are left out; one that was named is missed.
+    for robot in robots if options.robot != 'all' else ():
         if robot not in {r for r, _ in pairs}:
             raise ConfigError(
                 f'robot {robot!r} cannot do {", ".join(tasks)}; '
