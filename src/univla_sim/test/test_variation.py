@@ -29,6 +29,7 @@ EVERYTHING = replace(
     servo_stiffness=(0.1, 0.2),
     surface_colors=((0.1, 0.2, 0.3),),
     checker=True,
+    texture=(0.3, 0.5),
     distractors=2,
 )
 
@@ -55,7 +56,8 @@ def test_a_plain_reset_takes_every_change_back(name):
     world = World(load_embodiment(name), seed=3)
     model, state = snapshot(world), world.data.qpos.copy()
     world.reset(3, EVERYTHING)
-    assert differing(model, snapshot(world)) > {'geom_rgba', 'geom_size', 'cam_pos', 'body_mass'}
+    changed = differing(model, snapshot(world))
+    assert changed > {'geom_rgba', 'geom_size', 'cam_pos', 'body_mass', 'tex_data'}
     world.reset(3)
     assert not differing(model, snapshot(world))
     assert np.array_equal(world.data.qpos, state)
@@ -162,6 +164,16 @@ def test_shifts_lie_outside_of_the_training_ranges():
     assert shifted('semantic', 0).variation.object_yaw_rad[0] > 0.25
 
 
+def test_randomized_looks_keep_clear_of_the_held_out_ones():
+    seen, held_out = Variation.domain_randomized(), shifted('visual', 0).variation
+    for span in ('camera_shift_m', 'camera_turn_rad', 'light_shift_m', 'light_strength'):
+        assert getattr(seen, span)[1] <= getattr(held_out, span)[0], span
+    offs = np.subtract(np.array(seen.surface_colors)[:, None], held_out.surface_colors)
+    assert np.linalg.norm(offs, axis=-1).min() > 0.1
+    assert not seen.checker
+    assert not seen.distractors
+
+
 @pytest.mark.parametrize('task', TASKS)
 def test_held_out_wordings_mean_the_same(task):
     shift = shifted('language', 0)
@@ -207,6 +219,7 @@ def test_light_colour_and_texture_show_in_the_picture():
         Variation(light_strength=(0.3, 0.3)),
         Variation(surface_colors=((0.2, 0.3, 0.3),)),
         Variation(checker=True),
+        Variation(texture=(0.5, 0.5)),
         Variation(camera_shift_m=(0.05, 0.05)),
         Variation(distractors=2),
     ):
@@ -214,6 +227,39 @@ def test_light_colour_and_texture_show_in_the_picture():
         assert np.abs(world.render(size=(160, 120)).astype(int) - plain).max() > 30, variation
     world.reset(2)
     assert np.abs(world.render(size=(160, 120)).astype(int) - plain).max() <= 2
+
+
+@pytest.mark.skipif(not choose_platform()[0], reason='no OpenGL library here')
+def test_every_texture_shows_though_the_renderer_is_there_already():
+    world = World(load_embodiment('widowx'), seed=2, render_backend='gl')
+    pictures = []
+    for seed in (2, 3, 2):
+        world.reset(seed, Variation.training())
+        world.redress(Variation(texture=(0.6, 0.6)), seed)
+        pictures.append(world.render('overview', (160, 120)).astype(int))
+        world.reset(seed)
+    first, other, again = pictures
+    assert np.abs(first - other).max() > 30
+    assert np.abs(first - again).max() <= 2
+
+
+@pytest.mark.parametrize('name', ROBOTS)
+def test_another_look_moves_nothing(name):
+    world = World(load_embodiment(name), seed=5)
+    world.reset(5, EVERYTHING)
+    before, state = snapshot(world), world.data.qpos.copy()
+    world.redress(Variation.domain_randomized(), 8)
+    looks = {'geom_rgba', 'geom_matid', 'tex_data', 'light_pos', 'light_diffuse'}
+    changed = differing(before, snapshot(world))
+    assert 'tex_data' in changed
+    assert changed <= looks | {'ambient', 'diffuse'}
+    assert np.array_equal(world.data.qpos, state)
+    dressed = snapshot(world)
+    world.redress(Variation.domain_randomized(), 9)
+    world.redress(Variation.domain_randomized(), 8)
+    assert not differing(dressed, snapshot(world))
+    world.reset(5)
+    assert not differing(snapshot(World(load_embodiment(name), seed=5)), snapshot(world))
 
 
 def test_distractors_touch_nothing():

@@ -113,6 +113,10 @@ class GlDrawer:
         )
         return self._worker.submit(_draw, self._scene, self._context, width, height).result()
 
+    def upload_texture(self, number: int) -> None:
+        """Draw texture number `number` as the model holds it now, from the next picture on."""
+        self._worker.submit(_upload, self._model, self._context, number).result()
+
     def segment(self, data: mujoco.MjData, camera: int, width: int, height: int) -> np.ndarray:
         """Number of the geom in each pixel, -1 = none, int32, shape (height, width)."""
         self._scene.flags[_SEGMENT] = self._scene.flags[_ID_COLOR] = True
@@ -173,6 +177,10 @@ def _draw(
     mujoco.mjr_render(viewport, scene, context)
     mujoco.mjr_readPixels(picture, None, viewport, context)
     return np.ascontiguousarray(picture[::-1])
+
+
+def _upload(model: mujoco.MjModel, context: mujoco.MjrContext, number: int) -> None:
+    mujoco.mjr_uploadTexture(model, context, number)
 
 
 def _free(worker: ThreadPoolExecutor, context: mujoco.MjrContext) -> None:

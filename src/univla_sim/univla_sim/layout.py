@@ -64,6 +64,10 @@ class Layout:
         for name, (x, y, yaw) in places.items():
             self._stand(name, x, y, yaw)
 
+    def redress(self, variation: Variation, rng: np.random.Generator) -> None:
+        """Give the scene other light and colours; everything stays in its place."""
+        self._scenery.redress(variation, rng)
+
     def _rearrange(
         self, places: dict[str, np.ndarray], variation: Variation, rng: np.random.Generator
     ) -> None:

@@ -69,6 +69,11 @@ class Renderer:
         number = self._checked(camera, width, height)
         return self._drawer.segment(self._data, number, width, height)
 
+    def upload_texture(self, name: str) -> None:
+        """Draw a texture as the model holds it now; rays draw none."""
+        if isinstance(self._drawer, GlDrawer):
+            self._drawer.upload_texture(self._model.texture(name).id)
+
     def _checked(self, camera: str, width: int, height: int) -> int:
         if width < 1 or height < 1:
             raise ConfigError(f'a picture of {width}x{height} pixels cannot be drawn')

@@ -21,6 +21,7 @@ from univla_sim.mjcf_parts import body_named
 from univla_sim.mjcf_parts import empty_model
 from univla_sim.mjcf_parts import numbers
 from univla_sim.mjcf_parts import section
+from univla_sim.texture import SIDE as TEXTURE_SIDE
 
 COLORS: Mapping[str, tuple[float, float, float]] = {
     'red': (0.85, 0.10, 0.08),
@@ -37,6 +38,8 @@ ARENA = 0.9
 OVERVIEW = 'overview'
 #: Material with a checker texture, worn by nothing unless a variation says so.
 CHECKER = 'checker'
+#: Material whose texture a variation draws.
+TEXTURE = 'texture'
 #: Shape, size [m] and colour of things that nothing touches; hidden unless a variation shows them.
 DISTRACTORS: Mapping[str, tuple[str, tuple[float, ...], tuple[float, float, float]]] = {
     'yellow_can': ('cylinder', (0.03, 0.05), (0.92, 0.78, 0.10)),
@@ -163,6 +166,7 @@ def _add_look(root: Element, extent: float) -> None:
     sky = SubElement(section(root, 'asset'), 'texture', type='skybox', builtin='flat')
     sky.attrib.update(rgb1=flat, rgb2=flat, width='16', height='96')
     _add_checker(root)
+    _add_texture(root)
     light = SubElement(section(root, 'worldbody'), 'light', name='lamp')
     # A lamp at a place, not parallel light: its shadow map has no moiré.
     place = extent * np.array([0.5, -0.45, 1.45])
@@ -185,6 +189,15 @@ def _add_checker(root: Element) -> None:
     texture.attrib.update(rgb1='1 1 1', rgb2='0.6 0.6 0.6', width='128', height='128')
     material = SubElement(assets, 'material', name=CHECKER, texture=CHECKER, texuniform='true')
     material.attrib.update(texrepeat='6 6', specular='0', shininess='0', reflectance='0')
+
+
+def _add_texture(root: Element) -> None:
+    """A material like the checker's, whose texture is white until one is drawn."""
+    assets, side = section(root, 'asset'), f'{TEXTURE_SIDE}'
+    texture = SubElement(assets, 'texture', name=TEXTURE, type='2d', builtin='flat')
+    texture.attrib.update(rgb1='1 1 1', width=side, height=side)
+    material = SubElement(assets, 'material', name=TEXTURE, texture=TEXTURE, texuniform='true')
+    material.attrib.update(texrepeat='1 1', specular='0', shininess='0', reflectance='0')
 
 
 def _add_distractors(root: Element, aside: float) -> None:

@@ -11,6 +11,8 @@ from univla_sim.mjcf_parts import SERVO_GROUP
 from univla_sim.scene import CHECKER
 from univla_sim.scene import DISTRACTORS
 from univla_sim.scene import OVERVIEW
+from univla_sim.scene import TEXTURE
+from univla_sim.texture import draw_texture
 from univla_sim.variation import Variation
 from univla_sim.variation import draw_amount
 from univla_sim.variation import draw_amounts
@@ -23,6 +25,7 @@ _FIELDS = (
     'geom_aabb',
     'geom_friction',
     'geom_matid',
+    'tex_data',
     'bvh_aabb',
     'light_pos',
     'light_diffuse',
@@ -33,6 +36,8 @@ _FIELDS = (
     'actuator_gainprm',
     'actuator_biasprm',
 )
+# Of these, what `redress` begins with anew.
+_LOOK = ('geom_rgba', 'geom_matid', 'tex_data', 'light_pos', 'light_diffuse')
 _LIGHTS = ('ambient', 'diffuse')
 
 
@@ -70,6 +75,15 @@ class Scenery:
         self._vary_colors(variation, rng)
         self._vary_physics(variation, rng)
 
+    def redress(self, variation: Variation, rng: np.random.Generator) -> None:
+        """Give the scene other light and colours; cameras and physics stay as they are."""
+        for name in _LOOK:
+            getattr(self._model, name)[:] = self._fields[name]
+        for name, value in self._lights.items():
+            getattr(self._model.vis.headlight, name)[:] = value
+        self._vary_light(variation, rng)
+        self._vary_colors(variation, rng)
+
     def show_distractors(self, count: int, rng: np.random.Generator) -> list[str]:
         """Make some of the distractors visible, with a random order; returns their names."""
         chosen = [self._strangers[i] for i in rng.permutation(len(self._strangers))[:count]]
@@ -104,6 +118,11 @@ class Scenery:
         rgba[:, :3] = np.clip(rgba[:, :3] * tints, 0.0, 1.0)
         if variation.checker:
             self._model.geom_matid[self._surface] = self._model.material(CHECKER).id
+        if variation.texture[1] > 0.0:
+            drawn = draw_texture(rng, rng.uniform(*variation.texture))
+            start = self._model.tex_adr[self._model.texture(TEXTURE).id]
+            self._model.tex_data[start : start + drawn.size] = drawn.ravel()
+            self._model.geom_matid[self._surface] = self._model.material(TEXTURE).id
 
     def _vary_physics(self, variation: Variation, rng: np.random.Generator) -> None:
         model = self._model

@@ -8,6 +8,7 @@ how held-out shifts stay apart from what a policy was trained on.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +17,21 @@ Span = tuple[float, float]
 Color = tuple[float, float, float]
 
 _NOTHING: Span = (0.0, 0.0)
+# Tables of `domain_randomized`: woods, greys, and pale colours.
+_SURFACES: tuple[Color, ...] = (
+    (0.76, 0.69, 0.58),
+    (0.62, 0.48, 0.33),
+    (0.48, 0.36, 0.26),
+    (0.85, 0.78, 0.66),
+    (0.20, 0.20, 0.21),
+    (0.42, 0.42, 0.42),
+    (0.60, 0.60, 0.62),
+    (0.78, 0.78, 0.76),
+    (0.55, 0.66, 0.62),
+    (0.66, 0.62, 0.74),
+    (0.74, 0.60, 0.62),
+    (0.46, 0.52, 0.60),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +48,8 @@ class Variation:
         surface_colors: Colours of the table (of a base's floor), one of which is drawn; none
             leaves its own.
         checker: Whether the table has a checker texture (drawn by `gl` only).
+        texture: How much darker the dark places of a random texture on it are, of its colour
+            (drawn by `gl` only); see `texture.draw_texture`.
         distractors: How many strange objects stand beside the workspace, at most
             `scene.DISTRACTORS`; nothing touches them.
         start_shift_m: Way sidewards from an arm's posture `ready`; for a base, from the origin.
@@ -55,6 +73,7 @@ class Variation:
     object_tint: Span = _NOTHING
     surface_colors: tuple[Color, ...] = ()
     checker: bool = False
+    texture: Span = _NOTHING
     distractors: int = 0
     start_shift_m: Span = _NOTHING
     start_height_m: Span = _NOTHING
@@ -86,6 +105,23 @@ class Variation:
             start_shift_m=(0.0, 0.05),
             start_height_m=(0.0, 0.03),
             start_turn_rad=(0.0, 0.3),
+        )
+
+    @classmethod
+    def domain_randomized(cls) -> Variation:
+        """Many looks of the room, for pictures that teach to see: other tables, light, cameras.
+
+        No look is one of the shift `visual`. Needs `gl`; rays draw all but the textures.
+        """
+        return replace(
+            cls.training(),
+            camera_shift_m=(0.0, 0.03),
+            camera_turn_rad=(0.0, 0.015),
+            light_shift_m=(0.0, 0.4),
+            light_strength=(0.0, 0.25),
+            tint=(0.0, 0.25),
+            surface_colors=_SURFACES,
+            texture=(0.1, 0.6),
         )
 
 

@@ -19,6 +19,7 @@ from univla_sim.ground_truth import PixelPositions
 from univla_sim.ground_truth import segment_table
 from univla_sim.layout import Layout
 from univla_sim.render import Renderer
+from univla_sim.scene import TEXTURE
 from univla_sim.scene import object_names
 from univla_sim.scene import scene_mjcf
 from univla_sim.start import pointing_down
@@ -108,6 +109,7 @@ class World:
         # Draws of its own, so that a variation does not move what the seed alone places.
         rng = np.random.default_rng([self._seed, _VARIED])
         self._layout.place(self._seed, variation, rng)
+        self._show_texture(variation)
         if self._arm is not None:
             start = named_posture(self.embodiment, posture)
             if variation is not None:
@@ -118,6 +120,17 @@ class World:
         self._clock = 0.0
         mujoco.mj_forward(self.model, self.data)
         self._referee.restart()
+
+    def redress(self, variation: Variation, seed: int) -> None:
+        """Give the scene another look: light and colours, and neither cameras nor anything else.
+
+        Args:
+            variation: How much light and colours vary; the rest of it is not looked at.
+            seed: Decides the look.
+        """
+        self._layout.redress(variation, np.random.default_rng([seed, _VARIED]))
+        mujoco.mj_forward(self.model, self.data)
+        self._show_texture(variation)
 
     def step(self, duration_s: float) -> None:
         """Let `duration_s` [s] of simulated time pass, rounded to whole physics steps."""
@@ -348,6 +361,10 @@ class World:
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
+
+    def _show_texture(self, variation: Variation | None) -> None:
+        if self._renderer is not None and variation is not None and variation.texture[1] > 0.0:
+            self._renderer.upload_texture(TEXTURE)
 
     def _need_arm(self) -> Arm:
         if self._arm is None:
