@@ -202,6 +202,23 @@ def mend(
 
 @train.command()
 @on_a_run
+def looks(
+    run: TrainingRun,
+    checkpoint: Annotated[
+        str, typer.Option(help="Whose policy shall; default: the run's own checkpoint.")
+    ] = '',
+) -> None:
+    """Teach a policy's eyes that another table or other light changes nothing.
+
+    Learns from rendered scenes alone; decoders of the checkpoint go on fitting.
+    """
+    from univla_training.stages import run_looks
+
+    print(run_looks(run, checkpoint), file=sys.stderr)
+
+
+@train.command()
+@on_a_run
 def bc(
     run: TrainingRun,
     share: Annotated[

@@ -91,11 +91,11 @@ def finetune_decoder(
         raise TrainingError(
             f'{begin}: would be replaced by what is trained from it; choose another --out'
         )
-    policy = _policy(source, str(run.device))
+    policy = policy_of(source, str(run.device))
     known = _decoder(begin, robot, policy) if decoder or begin.exists() else None
     store = _store(run, robot, policy.processor, None if known is None else known.declaration)
     folder = run.folder(stage)
-    _check_inputs(
+    check_inputs(
         run,
         folder / INPUTS,
         {
@@ -192,8 +192,13 @@ def _new(
     return _Pupil(head=head, declared=declared, shown=shown, held=held, settings=settings)
 
 
-def _policy(source: Path, device: str) -> UnivlaPolicy:
-    """The frozen policy, if stored frames are what it sees."""
+def policy_of(source: Path, device: str) -> UnivlaPolicy:
+    """The policy of a checkpoint, if the pictures that we store are what it sees.
+
+    Raises:
+        TrainingError: If it sees others.
+        UnivlaError: If the checkpoint cannot be loaded.
+    """
     options = UnivlaOptions(preprocessing='auto')
     policy = UnivlaPolicy.from_pretrained(source, device=device, dtype='float32', options=options)
     ours = picture_processor(policy.processor.size)
@@ -267,8 +272,17 @@ def _store(
     )
 
 
-def _check_inputs(run: TrainingRun, path: Path, inputs: dict[str, Any]) -> None:
-    """Go on only with what the stage was begun with; a fresh one is emptied and notes it."""
+def check_inputs(run: TrainingRun, path: Path, inputs: dict[str, Any]) -> None:
+    """Go on only with what the stage was begun with; a fresh one is emptied and notes it.
+
+    Args:
+        run: The training run.
+        path: Where they are noted, in the folder of the stage.
+        inputs: What the stage learns from.
+
+    Raises:
+        TrainingError: If it was begun with others.
+    """
     if run.resume and path.is_file():
         before = json.loads(path.read_text(encoding='utf-8'))
         other = [name for name, value in inputs.items() if before.get(name) != value]

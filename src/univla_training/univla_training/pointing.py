@@ -123,7 +123,7 @@ def draw_pictures(robot: str, count: int, seed: int, side: int) -> PointingPictu
         world = worlds[number % 2]
         world.reset(FIRST_SEED + int(rng.integers(10_000_000)), variation=variation)
         if embodiment.kind == 'arm':
-            _at_work(world, rng)
+            put_to_work(world, rng)
         pictures[number] = processor.resize(world.render('primary'))
         kinds = _kinds(world)
         labels[number] = _cells(kinds, cells)
@@ -191,7 +191,7 @@ def _places(world: Any, kinds: np.ndarray) -> np.ndarray:
     return found
 
 
-def _at_work(world: Any, rng: np.random.Generator) -> None:
+def put_to_work(world: Any, rng: np.random.Generator) -> None:
     """Put the hand where it works: at a cube, or with one between its fingers.
 
     Hands that only hover above the table would teach that nothing hides the named thing, and

@@ -22,6 +22,7 @@ from univla_training.settings import DataSettings
 from univla_training.settings import DecoderSettings
 from univla_training.settings import FinetuningSettings
 from univla_training.settings import LamSettings
+from univla_training.settings import LookSettings
 from univla_training.settings import MendingSettings
 from univla_training.settings import PolicySettings
 from univla_training.settings import PretrainingSettings
@@ -44,6 +45,7 @@ class Recipe:
         pretraining: What stands in for a pretrained vision-language model.
         lam1, lam2: Stages 1 and 2 of the latent action model.
         policy: Next-token training on the codes of stage 2.
+        looks: Eyes of a trained policy learn other looks of the room.
         decoder: The decoder of one robot, on a frozen or LoRA policy.
         finetuning: Policy and decoders of all robots together.
         mending: Rounds in which decoders learn from where their own errors lead.
@@ -59,6 +61,7 @@ class Recipe:
     lam1: LamSettings = LamSettings()
     lam2: LamSettings = LamSettings()
     policy: PolicySettings = PolicySettings()
+    looks: LookSettings = LookSettings()
     decoder: DecoderSettings = DecoderSettings()
     finetuning: FinetuningSettings = FinetuningSettings()
     mending: MendingSettings = MendingSettings()

@@ -44,6 +44,7 @@ COMMANDS = {
     'decoder': 'train decoder --robot …',
     'finetuning': 'train finetune',
     'mending': 'train mend',
+    'looks': 'train looks',
     'cloning': 'train bc',
     'uniact_pretraining': 'train uniact',
     'uniact': 'train uniact',

@@ -73,6 +73,18 @@ class PolicySettings(TrainerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LookSettings(TrainerSettings):
+    """Eyes of a trained policy learn other looks of the room; 0 steps leave them as they are."""
+
+    steps: int = parameter(0, 'Optimiser steps; 0 skips the stage', low=0)
+    pairs: int = parameter(12000, 'Rendered scenes, each in two looks', low=1)
+    plain_share: float = parameter(
+        0.3, 'Share of the scenes that stay in the plain look', low=0.0, high=1.0
+    )
+    robots: list[str] = parameter([], 'Robots in the scenes; empty takes those of the data')
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecoderSettings(TrainerSettings):
     """The decoder of one robot."""
 

@@ -123,6 +123,20 @@ def run_mending(run: TrainingRun, checkpoint: str) -> Path:
     return run.folder('mending') / CHECKPOINT
 
 
+def run_looks(run: TrainingRun, checkpoint: str) -> Path:
+    """Stage `looks`, of the run's own checkpoint where none is named.
+
+    Raises:
+        TrainingError: As `train_looks`.
+    """
+    from univla_training.look_training import train_looks
+
+    own = next((stage for stage in ('mending', 'finetuning') if run.done(stage)), '')
+    source = checkpoint or str(run.folder(own) / CHECKPOINT if own else run.out / CHECKPOINT)
+    _stage(run, 'looks', lambda: train_looks(run, source))
+    return run.folder('looks') / CHECKPOINT
+
+
 def run_cloning(run: TrainingRun, share: float) -> None:
     """Stage `cloning`, with a share of the labels."""
     from univla_training.cloning import train_clone
@@ -203,7 +217,7 @@ def run_card(run: TrainingRun, results: Path | None = None) -> Path:
         if run.done(stage):
             return write(run, results)
     folder = run.out / CHECKPOINT
-    for stage in ('mending', 'finetuning'):
+    for stage in ('looks', 'mending', 'finetuning'):
         if run.done(stage):
             folder = run.folder(stage) / CHECKPOINT
             break
@@ -231,6 +245,8 @@ def run_all(run: TrainingRun, *, collect: bool = True) -> None:
             run_decoder(run, robot, None, run.recipe.decoder.share)
     if run.recipe.mending.rounds:
         run_mending(run, '')
+    if run.recipe.looks.steps:
+        run_looks(run, '')
     card = run_card(run)
     minutes = (monotonic() - started) / 60.0
     run.console.print(f'{card.parent} is complete after {minutes:.1f} min', highlight=False)

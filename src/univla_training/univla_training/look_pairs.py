@@ -1,0 +1,120 @@
+"""The same random scenes in two looks: as demonstrations show them, and in another room."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from univla_core.embodiment import load_embodiment
+from univla_data.provenance import hash_of
+from univla_data.provenance import hash_of_robot
+
+from univla_training.pointing import ABOVE_M
+from univla_training.pointing import ANYWHERE_M
+from univla_training.pointing import TURN
+from univla_training.pointing import hash_seed
+from univla_training.pointing import put_to_work
+from univla_training.recorded import picture_processor
+
+#: First seed; evaluation, demonstrations, pointing and pairs of a moving hand have others.
+FIRST_SEED = 80_000_000
+# Changes when scenes are drawn in another way.
+_VERSION = 1
+_ARRAYS = ('plain', 'other')
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookPairs:
+    """Scenes, each in two looks; cameras, robot and things are in the same place in both.
+
+    Attributes:
+        plain: With the light and colours of demonstrations, RGB as the policy resizes it, uint8,
+            (n, side, side, 3).
+        other: With another table and other light, the same.
+    """
+
+    plain: np.ndarray
+    other: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.plain)
+
+    def save(self, path: Path) -> None:
+        """Write both to one file, whole or not at all."""
+        unfinished = path.with_suffix('.part.npz')
+        np.savez(unfinished, **vars(self))
+        unfinished.rename(path)
+
+    @classmethod
+    def load(cls, path: Path) -> LookPairs:
+        """Read what `save` wrote."""
+        with np.load(path) as archive:
+            return cls(**{name: archive[name] for name in _ARRAYS})
+
+
+def draw_look_pairs(robot: str, count: int, seed: int, side: int) -> LookPairs:
+    """Draw random scenes of one robot in two looks.
+
+    Args:
+        robot: Name in config/robots.
+        count: How many.
+        seed: Decides all of them.
+        side: Side of the policy's picture [px].
+    """
+    from univla_sim.variation import Variation
+    from univla_sim.world import World
+
+    embodiment = load_embodiment(robot)
+    processor = picture_processor(side)
+    rng = np.random.default_rng((seed, FIRST_SEED))
+    tasks = (None, 'drive') if embodiment.kind == 'base' else (None, 'reach')
+    worlds = [World(embodiment, seed=FIRST_SEED, task=task) for task in tasks]
+    other = Variation.domain_randomized()
+    plain = dataclasses.replace(
+        Variation.training(),
+        camera_shift_m=other.camera_shift_m,
+        camera_turn_rad=other.camera_turn_rad,
+        start_shift_m=ANYWHERE_M,
+        start_height_m=ABOVE_M,
+        start_turn_rad=TURN,
+    )
+    pictures = np.empty((2, count, side, side, 3), dtype=np.uint8)
+    for number in range(count):
+        world = worlds[number % 2]
+        world.reset(FIRST_SEED + int(rng.integers(10_000_000)), variation=plain)
+        if embodiment.kind == 'arm':
+            put_to_work(world, rng)
+        pictures[0, number] = processor.resize(world.render('primary'))
+        world.redress(other, int(rng.integers(2**32)))
+        pictures[1, number] = processor.resize(world.render('primary'))
+    for world in worlds:
+        world.close()
+    return LookPairs(plain=pictures[0], other=pictures[1])
+
+
+def draw_all_pairs(
+    robots: Sequence[str], count: int, seed: int, side: int, folder: Path, workers: int
+) -> LookPairs:
+    """Pairs of several robots, drawn by several processes and kept in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    seen = hash_of([hash_of_robot(load_embodiment(robot)) for robot in robots])[:8]
+    path = folder / f'looks_{"_".join(robots)}_{count}_{seed}_{side}_{seen}_{_VERSION}.npz'
+    if not path.is_file():
+        share = -(-count // (len(robots) * workers))
+        jobs = [(robot, share, (seed, part)) for robot in robots for part in range(workers)]
+        with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
+            waiting = [
+                pool.submit(draw_look_pairs, robot, n, hash_seed(key), side)
+                for robot, n, key in jobs
+            ]
+            parts = [future.result() for future in waiting]
+        arrays = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS
+        }
+        LookPairs(**arrays).save(path)
+    return LookPairs.load(path)

@@ -1,0 +1,112 @@
+"""Make a trained policy see its task in other rooms as well; its decoders go on fitting."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch import nn
+from univla_core.errors import TrainingError
+from univla_core.paths import checkpoint_path
+from univla_data.provenance import hash_of_path
+from univla_models.checkpoint_files import read_json
+
+from univla_training.export import save_weights
+from univla_training.finetuning import check_inputs
+from univla_training.finetuning import policy_of
+from univla_training.look_pairs import draw_all_pairs
+from univla_training.look_task import LookTask
+from univla_training.run import TrainingRun
+
+STAGE = 'looks'
+CHECKPOINT = 'checkpoint'
+WEIGHTS = 'model.safetensors'
+INPUTS = 'inputs.json'
+
+
+def train_looks(run: TrainingRun, checkpoint: str) -> Path:
+    """Teach the eyes of a checkpoint's policy that another table or light changes nothing.
+
+    Only the vision backbone and the projector learn, from rendered scenes in two looks: no action
+    and no demonstration. What they see of the plain look stays as it was, so that the language
+    model, the codes and all decoders are taken over as they are.
+
+    Args:
+        run: Recipe (sections `looks` and `data.robots`) and folder; needs no trained stage.
+        checkpoint: Folder of the checkpoint, or its name in `checkpoints/`; it stays as it is.
+
+    Returns:
+        Folder of the new checkpoint, with the decoders of the old one.
+
+    Raises:
+        TrainingError: If the recipe has no such stage, the checkpoint was not made by `univla
+            train`, or the stage was begun with another one.
+        UnivlaError: If the checkpoint cannot be loaded.
+    """
+    source, target = checkpoint_path(checkpoint), run.folder(STAGE) / CHECKPOINT
+    if source.resolve() == target.resolve():
+        raise TrainingError(f'{source}: would be replaced by what is trained from it')
+    section = run.recipe.looks
+    settings = run.settings(section)
+    if not settings.steps:
+        raise TrainingError(
+            f'recipe {run.recipe.name!r} trains no looks: `steps` of its section `looks` is 0; '
+            'choose another --recipe, such as tiny'
+        )
+    robots = tuple(section.robots or run.recipe.data.robots)
+    policy = policy_of(source, str(run.device))
+    if not (source / WEIGHTS).is_file():
+        raise TrainingError(
+            f'{source}: has no {WEIGHTS}; looks can be trained for checkpoints in one file, as '
+            '`./univla train` makes them'
+        )
+    inputs = {'checkpoint': hash_of_path(source / WEIGHTS), 'robots': list(robots)}
+    check_inputs(run, run.folder(STAGE) / INPUTS, inputs | {'pairs': section.pairs})
+    if run.done(STAGE):
+        return target
+    run.console.print(f'{section.pairs} scenes of {", ".join(robots)} in two looks')
+    pairs = draw_all_pairs(
+        robots,
+        section.pairs,
+        section.seed,
+        policy.processor.size,
+        run.cache / 'looks',
+        run.workers or os.cpu_count() or 1,
+    )
+    run.seed_torch(settings)
+    task = LookTask(policy.network, pairs, section.plain_share)
+    task.eyes.requires_grad_(True).train()
+    result = run.fit(STAGE, {'eyes': task.eyes}, task.draw, task.loss, settings)
+    facts = {'steps': result.steps, 'seconds': result.seconds, **result.last}
+    _write(source, target, task.eyes, {'robots': list(robots), 'pairs': len(pairs), **facts})
+    run.finish(STAGE, {'checkpoint': str(source), 'folder': str(target), **facts})
+    return target
+
+
+def _write(source: Path, target: Path, eyes: nn.Module, told: dict[str, Any]) -> None:
+    """A copy of a checkpoint with other eyes, whole or not at all."""
+    unfinished = target.with_name(f'.{target.name}.part')
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(source, unfinished)
+    save_weights(_with_eyes(load_file(source / WEIGHTS), eyes), unfinished / WEIGHTS)
+    config = read_json(source / 'config.json')
+    config['provenance'] = {**config.get('provenance', {}), 'looks': told}
+    (unfinished / 'config.json').write_text(json.dumps(config, indent=1) + '\n', encoding='utf-8')
+    shutil.rmtree(target, ignore_errors=True)
+    unfinished.rename(target)
+
+
+def _with_eyes(weights: dict[str, Tensor], eyes: nn.Module) -> dict[str, Tensor]:
+    """The weights of a policy with those of other eyes, each in the precision it had."""
+    with torch.no_grad():
+        own = {name: value.detach().cpu() for name, value in eyes.state_dict().items()}
+        return {
+            name: own[name].to(value.dtype).contiguous() if name in own else value
+            for name, value in weights.items()
+        }
