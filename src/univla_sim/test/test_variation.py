@@ -10,6 +10,9 @@ from univla_core.embodiment import load_embodiment
 from univla_core.embodiment import robot_names
 from univla_core.errors import ConfigError
 from univla_sim.gl import choose_platform
+from univla_sim.ground_truth import SEGMENTS
+from univla_sim.scene import CLUTTER
+from univla_sim.scene import DISTRACTORS
 from univla_sim.shifts import HELD_OUT_WORDINGS
 from univla_sim.shifts import SHIFTS
 from univla_sim.shifts import shifted
@@ -31,6 +34,7 @@ EVERYTHING = replace(
     checker=True,
     texture=(0.3, 0.5),
     distractors=2,
+    clutter=3,
 )
 
 
@@ -272,6 +276,32 @@ def test_distractors_touch_nothing():
     world.reset(0)
     assert (before != world.data.mocap_pos).any()
     assert mujoco.mj_name2id(world.model, mujoco.mjtObj.mjOBJ_BODY, 'purple_ball') > 0
+
+
+@pytest.mark.parametrize('backend', ['ray', 'gl'])
+def test_clutter_is_seen_touches_nothing_and_goes_away(backend):
+    if backend == 'gl' and not choose_platform()[0]:
+        pytest.skip('no OpenGL library here')
+    world = World(load_embodiment('widowx'), render_backend=backend)
+    seen = set()
+    for seed in range(12):
+        world.reset(seed)
+        plain = world.render(size=(160, 120)).astype(int)
+        world.redress(Variation(clutter=3), seed)
+        shown = {name for name in CLUTTER if world.model.geom(name).rgba[3] == 1.0}
+        assert len(shown) <= 3
+        seen |= shown
+        numbers = world.render_segmentation(width=160, height=120)
+        strange = numbers == SEGMENTS.index('distractor')
+        differs = np.abs(world.render(size=(160, 120)).astype(int) - plain).max(axis=-1) > 20
+        assert not differs[~strange].sum() > 20, 'nothing else changed but edges'
+        assert not strange.any() or shown
+    assert seen == set(CLUTTER)
+    geoms = [world.model.geom(name).id for name in CLUTTER]
+    assert not world.model.geom_contype[geoms].any()
+    assert not set(CLUTTER) & set(DISTRACTORS)
+    world.reset(0)
+    assert not any(world.model.geom_rgba[geoms, 3])
 
 
 def test_a_robot_without_a_reach_is_told_what_it_lacks():

@@ -10,6 +10,7 @@ from univla_core.embodiment import Embodiment
 from univla_core.urdf import moving_link
 
 from univla_sim.camera_info import CameraInfo
+from univla_sim.scene import CLUTTER
 from univla_sim.scene import COLORS
 from univla_sim.scene import DISTRACTORS
 
@@ -49,7 +50,7 @@ def segment_table(model: mujoco.MjModel, embodiment: Embodiment) -> np.ndarray:
     """Number in `SEGMENTS` of each geom, and of nothing as the last entry, (ngeom + 1,), uint8."""
     fingers = embodiment.gripper.fingers if embodiment.gripper else ()
     special = {moving_link(finger['name']): 'gripper' for finger in fingers}
-    special |= dict.fromkeys(DISTRACTORS, 'distractor') | {'world': 'background'}
+    special |= dict.fromkeys((*DISTRACTORS, *CLUTTER), 'distractor') | {'world': 'background'}
     table = np.zeros(model.ngeom + 1, dtype=np.uint8)
     for geom in range(model.ngeom):
         name = model.body(model.geom_bodyid[geom]).name

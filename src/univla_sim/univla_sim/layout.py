@@ -18,6 +18,8 @@ from univla_sim.variation import draw_amount
 
 #: How far beside the workspace distractors stand [m].
 _ASIDE = (0.06, 0.10)
+# The same of clutter.
+_SCATTERED = (0.06, 0.18)
 
 
 class Layout:
@@ -61,12 +63,14 @@ class Layout:
             )
             self._rearrange(places, variation, rng)
             self._set_aside(variation.distractors, rng)
+            self._scatter(variation.clutter, rng)
         for name, (x, y, yaw) in places.items():
             self._stand(name, x, y, yaw)
 
     def redress(self, variation: Variation, rng: np.random.Generator) -> None:
-        """Give the scene other light and colours; everything stays in its place."""
+        """Give the scene other light, colours and clutter; all else stays in its place."""
         self._scenery.redress(variation, rng)
+        self._scatter(variation.clutter, rng)
 
     def _rearrange(
         self, places: dict[str, np.ndarray], variation: Variation, rng: np.random.Generator
@@ -91,6 +95,20 @@ class Layout:
                 x = rng.uniform(*workspace['x'])
                 y = side * (max(map(abs, workspace['y'])) + rng.uniform(*_ASIDE))
             self._stand(name, x, y, 0.0)
+
+    def _scatter(self, most: int, rng: np.random.Generator) -> None:
+        """Stand clutter on both sides of the workspace, or around a base's arena."""
+        if not most:
+            return
+        for name in self._scenery.show_clutter(most, rng):
+            side = float(rng.choice((-1.0, 1.0)))
+            if self._embodiment.kind == 'base':
+                x, y = rng.uniform(-ARENA, ARENA), side * (ARENA + rng.uniform(0.1, 0.5))
+            else:
+                workspace = self._embodiment.document['simulation']['workspace']
+                x = rng.uniform(*workspace['x'])
+                y = side * (max(map(abs, workspace['y'])) + rng.uniform(*_SCATTERED))
+            self._stand(name, x, y, rng.uniform(-np.pi, np.pi))
 
     def _stand(self, name: str, x: float, y: float, yaw: float) -> None:
         """Stand an object upright at x, y [m] with a yaw [rad]."""

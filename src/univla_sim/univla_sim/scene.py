@@ -45,6 +45,23 @@ DISTRACTORS: Mapping[str, tuple[str, tuple[float, ...], tuple[float, float, floa
     'yellow_can': ('cylinder', (0.03, 0.05), (0.92, 0.78, 0.10)),
     'purple_ball': ('sphere', (0.035,), (0.50, 0.16, 0.60)),
 }
+#: The same for things that may stand beside the workspace while somebody learns; each is given a
+#: colour of `CLUTTER_COLORS`.
+CLUTTER: Mapping[str, tuple[str, tuple[float, ...], tuple[float, float, float]]] = {
+    'box': ('box', (0.04, 0.03, 0.03), (0.5, 0.5, 0.5)),
+    'tin': ('cylinder', (0.035, 0.03), (0.5, 0.5, 0.5)),
+    'tall_box': ('box', (0.02, 0.025, 0.06), (0.5, 0.5, 0.5)),
+    'stone': ('ellipsoid', (0.05, 0.035, 0.025), (0.5, 0.5, 0.5)),
+}
+CLUTTER_COLORS: tuple[tuple[float, float, float], ...] = (
+    (0.90, 0.48, 0.12),
+    (0.10, 0.60, 0.60),
+    (0.90, 0.50, 0.62),
+    (0.40, 0.26, 0.15),
+    (0.10, 0.10, 0.11),
+    (0.50, 0.52, 0.55),
+    (0.92, 0.92, 0.90),
+)
 
 #: Least distance of two pillars' axes [m].
 PILLAR_GAP = 0.65
@@ -201,7 +218,7 @@ def _add_texture(root: Element) -> None:
 
 
 def _add_distractors(root: Element, aside: float) -> None:
-    for index, (name, (shape, size, rgb)) in enumerate(DISTRACTORS.items()):
+    for index, (name, (shape, size, rgb)) in enumerate({**DISTRACTORS, **CLUTTER}.items()):
         body = SubElement(section(root, 'worldbody'), 'body', name=name, mocap='true')
         body.set('pos', numbers((-aside, 0.3 * index, -0.3)))
         geom = SubElement(body, 'geom', name=name, type=shape, size=numbers(size))

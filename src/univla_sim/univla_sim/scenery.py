@@ -9,6 +9,8 @@ from univla_core.poses import rotation_from_vector
 
 from univla_sim.mjcf_parts import SERVO_GROUP
 from univla_sim.scene import CHECKER
+from univla_sim.scene import CLUTTER
+from univla_sim.scene import CLUTTER_COLORS
 from univla_sim.scene import DISTRACTORS
 from univla_sim.scene import OVERVIEW
 from univla_sim.scene import TEXTURE
@@ -59,6 +61,7 @@ class Scenery:
         self._surface = model.geom(surface).id
         self._cameras = [i for i in range(model.ncam) if model.camera(i).name != OVERVIEW]
         self._strangers = [model.body(name) for name in DISTRACTORS]
+        self._clutter = [model.body(name) for name in CLUTTER]
 
     def restore(self) -> None:
         """Take every change back."""
@@ -89,6 +92,15 @@ class Scenery:
         chosen = [self._strangers[i] for i in rng.permutation(len(self._strangers))[:count]]
         for body in chosen:
             self._model.geom_rgba[body.geomadr[0], 3] = 1.0
+        return [body.name for body in chosen]
+
+    def show_clutter(self, most: int, rng: np.random.Generator) -> list[str]:
+        """Make none to `most` of the clutter visible, in random colours; returns their names."""
+        count = int(rng.integers(most + 1))
+        chosen = [self._clutter[i] for i in rng.permutation(len(self._clutter))[:count]]
+        for body in chosen:
+            color = CLUTTER_COLORS[int(rng.integers(len(CLUTTER_COLORS)))]
+            self._model.geom_rgba[body.geomadr[0]] = (*color, 1.0)
         return [body.name for body in chosen]
 
     def _vary_cameras(self, variation: Variation, rng: np.random.Generator) -> None:

@@ -52,6 +52,8 @@ class Variation:
             (drawn by `gl` only); see `texture.draw_texture`.
         distractors: How many strange objects stand beside the workspace, at most
             `scene.DISTRACTORS`; nothing touches them.
+        clutter: Most of the other things that stand there, at most as many as `scene.CLUTTER`;
+            they are never those of `distractors`.
         start_shift_m: Way sidewards from an arm's posture `ready`; for a base, from the origin.
         start_height_m: Way up or down from `ready`.
         start_turn_rad: Heading of a base at the start.
@@ -75,6 +77,7 @@ class Variation:
     checker: bool = False
     texture: Span = _NOTHING
     distractors: int = 0
+    clutter: int = 0
     start_shift_m: Span = _NOTHING
     start_height_m: Span = _NOTHING
     start_turn_rad: Span = _NOTHING
@@ -122,6 +125,7 @@ class Variation:
             tint=(0.0, 0.25),
             surface_colors=_SURFACES,
             texture=(0.1, 0.6),
+            clutter=3,
         )
 
 

@@ -122,10 +122,10 @@ class World:
         self._referee.restart()
 
     def redress(self, variation: Variation, seed: int) -> None:
-        """Give the scene another look: light and colours, and neither cameras nor anything else.
+        """Give the scene another look: light, colours and clutter; cameras and all else stay.
 
         Args:
-            variation: How much light and colours vary; the rest of it is not looked at.
+            variation: How much these vary; the rest of it is not looked at.
             seed: Decides the look.
         """
         self._layout.redress(variation, np.random.default_rng([seed, _VARIED]))
