@@ -15,6 +15,8 @@ from univla_decoders.heads import DecoderHead
 from univla_models.univla_network import UnivlaNetwork
 
 from univla_training.demonstrations import Demonstrations
+from univla_training.devices import device_of
+from univla_training.devices import on_device
 from univla_training.frame_store import FrameStore
 from univla_training.pixels import moved
 from univla_training.pixels import policy_pixels
@@ -90,6 +92,7 @@ class CloningTask:
 
     def loss(self, batch: CloningBatch) -> tuple[Tensor, dict[str, float]]:
         """Mean absolute error in normalised units."""
+        batch = on_device(batch, device_of(self.network))
         states = code_states(self.network, batch.pixels, batch.text)
         chunk = self.heads[batch.robot](states.latent, states.visual, batch.body)
         loss = (chunk - batch.chunk).abs().mean()

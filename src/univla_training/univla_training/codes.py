@@ -59,7 +59,7 @@ class CodeKeeper(nn.Module):
     @property
     def bits(self) -> float:
         """Entropy of the use of the codes [bit]."""
-        return entropy_bits(self.usage.numpy())
+        return entropy_bits(self.usage.cpu().numpy())
 
 
 def entropy_bits(shares: np.ndarray) -> float:

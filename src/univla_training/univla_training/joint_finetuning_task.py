@@ -12,6 +12,8 @@ from univla_decoders.heads import DecoderHead
 from univla_models.univla_network import UnivlaNetwork
 
 from univla_training.demonstrations import Demonstrations
+from univla_training.devices import device_of
+from univla_training.devices import on_device
 from univla_training.frame_store import FrameStore
 from univla_training.pixels import policy_pixels
 from univla_training.planning import code_logits
@@ -117,6 +119,7 @@ class FinetuningTask:
 
     def loss(self, batch: FinetuningBatch) -> tuple[Tensor, dict[str, float]]:
         """Weighted cross-entropy plus mean absolute error in normalised units."""
+        batch = on_device(batch, device_of(self.network))
         states = code_states(self.network, batch.pixels, batch.text)
         logits = code_logits(self.network, states.latent, self._allowed)
         codes = F.cross_entropy(logits.flatten(0, 1), batch.codes.flatten())

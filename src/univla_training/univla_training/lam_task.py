@@ -14,6 +14,8 @@ from univla_models.lam_output import Quantized
 
 from univla_training.codes import CodeKeeper
 from univla_training.codes import entropy_bits
+from univla_training.devices import device_of
+from univla_training.devices import on_device
 from univla_training.pixels import scaled
 
 
@@ -54,6 +56,7 @@ class LamTask:
 
     def loss(self, batch: FramePairs) -> tuple[Tensor, dict[str, float]]:
         """Weighted squared error of the predicted features, and quantisation."""
+        batch = on_device(batch, device_of(self.model))
         out = self.model.predict(batch.patches, batch.text)
         self._seen = out.codes
         weight = self._patch_weights(out.patches)  # (batch, 1, patches, 1)
@@ -145,9 +148,10 @@ def label_pairs(
 def shuffled_ratio(model: LatentActionModel, patches: Tensor) -> float:
     """Error with codes of other pairs over the error with the right ones: do codes matter?"""
     model.eval()
+    patches = patches.to(device_of(model))
     out: LamOutput = model.predict(patches)
     first = model.patch_up(out.patches[:, 0])
-    order = torch.roll(torch.arange(len(patches)), 1)
+    order = torch.roll(torch.arange(len(patches), device=patches.device), 1)
     assert out.uncontrolled is not None
     actions = [model.action_up(out.codes.z[order]), model.action_up_uncontrol(out.uncontrolled.z)]
     tokens = torch.cat([*actions, first], dim=1)[:, None]

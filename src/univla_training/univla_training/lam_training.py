@@ -86,6 +86,7 @@ def train_lam(run: TrainingRun, stage: int) -> None:
         reconstruction_weight=section.reconstruction,
         seed=settings.seed,
     )
+    task.keeper.to(run.device)
     store = run.split[0].only(section.robots)
     features = _features(run, model)
     prompts = own_prompts() if stage == 1 else None

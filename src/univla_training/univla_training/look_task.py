@@ -11,6 +11,8 @@ from torch import Tensor
 from torch import nn
 from univla_models.univla_network import UnivlaNetwork
 
+from univla_training.devices import device_of
+from univla_training.devices import on_device
 from univla_training.look_pairs import LookPairs
 from univla_training.pixels import policy_pixels
 
@@ -51,7 +53,8 @@ class LookTask:
         self._teacher = copy.deepcopy(self.eyes).eval().requires_grad_(False)
         self._pairs, self._plain_share = pairs, plain_share
         with torch.no_grad():
-            patches = _patches(self._teacher, policy_pixels(pairs.plain[:_MEASURED]))
+            pixels = policy_pixels(pairs.plain[:_MEASURED]).to(device_of(network))
+            patches = _patches(self._teacher, pixels)
         self._spread = patches.flatten(0, 1).std(0).clamp(min=1e-6)
 
     def draw(self, rng: np.random.Generator, count: int) -> LookBatch:
@@ -65,6 +68,7 @@ class LookTask:
     def loss(self, batch: LookBatch) -> tuple[Tensor, dict[str, float]]:
         """Mean square of what differs, in units of the spread of each feature."""
         with torch.no_grad():
+            batch = on_device(batch, device_of(self.eyes))
             goal = _patches(self._teacher, batch.plain)
         off = ((_patches(self.eyes, batch.seen) - goal) / self._spread).square().mean()
         return off, {'unlike': float(off.detach())}

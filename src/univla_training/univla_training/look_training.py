@@ -83,7 +83,7 @@ def train_looks(run: TrainingRun, checkpoint: str) -> Path:
     task = LookTask(policy.network, pairs, section.plain_share)
     task.eyes.requires_grad_(True).train()
     result = run.fit(STAGE, {'eyes': task.eyes}, task.draw, task.loss, settings)
-    facts = {'steps': result.steps, 'seconds': result.seconds, **result.last}
+    facts = {'steps': result.steps, 'seconds': result.seconds, 'unlike': result.last['unlike']}
     _write(source, target, task.eyes, {'robots': list(robots), 'pairs': len(pairs), **facts})
     run.finish(STAGE, {'checkpoint': str(source), 'folder': str(target), **facts})
     return target

@@ -36,8 +36,8 @@ def code_states(network: UnivlaNetwork, pixels: Tensor, text: TextBatch) -> Stat
     """
     hidden = network(pixels, text.ids, text.keep)  # (batch, patches + text, dim)
     patches = network.config.num_patches
-    places = patches + text.start[:, None] + torch.arange(NEW_TOKENS)  # (batch, 4)
-    rows = torch.arange(len(hidden))[:, None]
+    places = patches + text.start[:, None] + torch.arange(NEW_TOKENS, device=hidden.device)
+    rows = torch.arange(len(hidden), device=hidden.device)[:, None]
     return States(latent=hidden[rows, places], visual=hidden[:, :patches])
 
 

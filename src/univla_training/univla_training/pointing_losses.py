@@ -69,7 +69,7 @@ def soft_cells(places: Tensor) -> tuple[Tensor, Tensor]:
     """Cells near each place (…, GRID² + 1), the last one for nowhere, and the right ones (…)."""
     visible = torch.isfinite(places).all(-1)
     where = places.nan_to_num().clamp(0.0, 0.999) * GRID
-    centres = torch.arange(GRID) + 0.5
+    centres = torch.arange(GRID, device=places.device) + 0.5
     column = torch.exp(-0.5 * ((where[..., :1] - centres) / 0.7) ** 2)
     row = torch.exp(-0.5 * ((where[..., 1:] - centres) / 0.7) ** 2)
     grid = (row[..., :, None] * column[..., None, :]).flatten(-2)

@@ -13,6 +13,8 @@ from torch import nn
 from univla_decoders.query_head import pointing_reader
 from univla_models.univla_network import UnivlaNetwork
 
+from univla_training.devices import device_of
+from univla_training.devices import on_device
 from univla_training.pixels import policy_pixels
 from univla_training.pointing import CELLS
 from univla_training.pointing import KINDS
@@ -148,15 +150,18 @@ class PointingTask:
     def loss(self, batch: PointingBatch) -> tuple[Tensor, dict[str, float]]:
         """Cross-entropy of what is where, of the cells pointed at, and distance of the aim."""
         network = self.network
+        batch = on_device(batch, device_of(network))
         features = network.vision_backbone(batch.pixels)
         see = F.cross_entropy(
-            self.heads.seen(features).float(), batch.labels, weight=self._weights
+            self.heads.seen(features).float(),
+            batch.labels,
+            weight=self._weights.to(features.device),
         )
         patches = network.projector(features)
         name, place = self._patches_loss(patches, batch)
         embedded = network.language_model.model.embed_tokens(batch.text.ids)
         sequence = torch.cat([embedded[:, :1], patches, embedded[:, 1:]], dim=1)
-        seen = torch.ones(patches.shape[:2], dtype=torch.bool)
+        seen = torch.ones(patches.shape[:2], dtype=torch.bool, device=patches.device)
         keep = torch.cat([batch.text.keep[:, :1], seen, batch.text.keep[:, 1:]], dim=1)
         model = network.language_model.model
         with plain_attention(model):
@@ -174,7 +179,7 @@ class PointingTask:
         state = text[sample, token]  # (tokens, dim)
         thing, second = batch.asked[sample, token], batch.seconds[sample]
         own = batch.places[sample]  # (tokens, 5, 2)
-        number = torch.arange(len(sample))
+        number = torch.arange(len(sample), device=sample.device)
         other = torch.where((second >= 0)[:, None], own[number, second], torch.nan)
         places = torch.stack([own[number, thing], other, own[:, THINGS.index('gripper')]], dim=1)
         goal, cells = soft_cells(places)
@@ -214,7 +219,7 @@ class PointingTask:
         can be read off without knowing which thing it belongs to.
         """
         shown = shown_things(batch.labels)  # (batch, patches, things)
-        names = self.network.language_model.model.embed_tokens(self._names)
+        names = self.network.language_model.model.embed_tokens(self._names.to(patches.device))
         logits = self.heads.named(patches, names).float()
         target = (shown[..., : len(NAMED)] > 0).float()
         name = F.binary_cross_entropy_with_logits(logits, target)

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from univla_models.univla_network import UnivlaNetwork
 
+from univla_training.devices import device_of
+from univla_training.devices import on_device
 from univla_training.frame_store import FrameStore
 from univla_training.pixels import policy_pixels
 from univla_training.planning import code_logits
@@ -69,6 +71,7 @@ class PolicyTask:
 
     def loss(self, batch: PolicyBatch) -> tuple[Tensor, dict[str, float]]:
         """Cross-entropy and the share of codes that are right."""
+        batch = on_device(batch, device_of(self.network))
         states = code_states(self.network, batch.pixels, batch.text)
         logits = code_logits(self.network, states.latent, self._allowed)
         loss = F.cross_entropy(logits.flatten(0, 1), batch.codes.flatten())

@@ -81,7 +81,7 @@ def fit(
 
     Args:
         modules: By name; everything that changes must be inside, as all of it is saved.
-        draw: (generator, samples) → batch on the device of the modules. Uses no other randomness.
+        draw: (generator, samples) → batch, whatever `loss` takes. Uses no other randomness.
         loss: Batch → loss and figures to report. Calls the modules it closed over.
         settings: The stage's section of the recipe.
         out: Folder of this stage: `state.pt`, `history.jsonl`, `curves.png`.
