@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from univla_core.paths import checkpoint_path
+from univla_models.policy import load_policy
 from univla_training.camera_fit import CameraFit
 from univla_training.cloning import train_clone
 from univla_training.decoder_training import train_decoder
@@ -39,6 +41,7 @@ from univla_training.unified_training import train_world_model
 from univla_training.unified_vision import train_vision
 
 from univla_models import uniact
+from univla_models import unified_vla
 from univla_models import univla
 from univla_training import look_training
 from univla_training import pretraining
@@ -271,3 +274,23 @@ def test_the_unified_vla_learns_there(run):
     pretrain_unified(run)
     train_world_model(run)
     train_unified(run)
+
+
+@pytest.mark.parametrize(
+    ('policy', 'checkpoint'),
+    [('univla', 'tiny'), ('uniact', 'uniact-tiny'), ('unified_vla', 'unified-tiny')],
+)
+def test_policies_plan_there(policy, checkpoint, monkeypatch):
+    for module in (univla, uniact, unified_vla):
+        monkeypatch.setattr(module, 'resolve_device', torch.device)
+    picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    with PretendDevice() as device:
+        folder = checkpoint_path(checkpoint)
+        planner = load_policy(policy, folder, device='cpu:0', preprocessing='auto')
+        networks = [
+            value for value in vars(planner).values() if isinstance(value, torch.nn.Module)
+        ]
+        assert networks
+        assert all(device.holds(value) for net in networks for value in net.parameters())
+        plan = planner.plan({'primary': picture}, 'reach the red cube')
+    assert np.isfinite(plan.latent).all()
