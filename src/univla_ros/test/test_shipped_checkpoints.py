@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from univla_core.embodiment import load_embodiment
 from univla_core.paths import checkpoint_path
 from univla_models.policy import load_policy
@@ -9,6 +10,9 @@ from univla_ros.checkpoints import SHIPPED
 from univla_ros.checkpoints import is_trained
 from univla_ros.checkpoints import own_checkpoint
 from univla_ros.robot_decoders import load_decoder
+from univla_sim.gl import choose_platform
+from univla_sim.variation import Variation
+from univla_sim.world import World
 
 MAX_BYTES = 15 * 1000**2
 ROBOTS = {
@@ -73,3 +77,24 @@ def test_decoders_of_the_policy_without_actions_fit_it(name, robot):
     plan = policy.plan({'primary': picture}, 'reach the red cube')
     home = np.append(load_embodiment(robot).home, 1.0)
     assert np.isfinite(decoder.decode(plan, home)).all()
+
+
+@pytest.mark.skipif(not choose_platform()[0], reason='no OpenGL library here')
+@pytest.mark.parametrize('name', ['tiny', 'tiny-unseen'])
+def test_eyes_see_a_checkered_table_as_the_plain_one(name):
+    """Checks are held out: eyes learned stripes, patches and grain; before, all was noise."""
+    policy = load_policy('univla', checkpoint_path(name), device='cpu', preprocessing='auto')
+    network, world = policy.network.float(), World(load_embodiment('franka'))
+    seen = []
+    for seed in range(6):
+        world.reset(seed, Variation.training())
+        plain = world.render()
+        world.redress(Variation(checker=True, surface_colors=((0.36, 0.33, 0.44),)), seed)
+        seen.append([policy.processor(picture) for picture in (plain, world.render())])
+    with torch.inference_mode():
+        plain, checks = (
+            network.projector(network.vision_backbone(torch.stack(pictures).float()))
+            for pictures in zip(*seen, strict=True)
+        )
+    noise = (checks - plain).square().mean() / plain.flatten(0, 1).var(0).mean()
+    assert noise < 0.1

@@ -78,6 +78,7 @@ def train_looks(run: TrainingRun, checkpoint: str) -> Path:
         policy.processor.size,
         run.cache / 'looks',
         run.workers or os.cpu_count() or 1,
+        run.console,
     )
     run.seed_torch(settings)
     task = LookTask(policy.network, pairs, section.plain_share)
