@@ -22,6 +22,8 @@ from univla_training.pointing import TURN
 from univla_training.pointing import hash_seed
 from univla_training.pointing import put_to_work
 from univla_training.recorded import picture_processor
+from univla_training.stored_arrays import StoredArrays
+from univla_training.stored_arrays import joined
 
 #: First seed; evaluation, demonstrations, pointing and pairs of a moving hand have others.
 FIRST_SEED = 80_000_000
@@ -29,11 +31,10 @@ FIRST_SEED = 80_000_000
 _VERSION = 3
 # Scenes that a process draws before it says so.
 _AT_ONCE = 200
-_ARRAYS = ('plain', 'other')
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookPairs:
+class LookPairs(StoredArrays):
     """Scenes, each in two looks; cameras, robot and things are in the same place in both.
 
     Attributes:
@@ -44,21 +45,6 @@ class LookPairs:
 
     plain: np.ndarray
     other: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.plain)
-
-    def save(self, path: Path) -> None:
-        """Write both to one file, whole or not at all."""
-        unfinished = path.with_suffix('.part.npz')
-        np.savez(unfinished, **vars(self))
-        unfinished.rename(path)
-
-    @classmethod
-    def load(cls, path: Path) -> LookPairs:
-        """Read what `save` wrote."""
-        with np.load(path) as archive:
-            return cls(**{name: archive[name] for name in _ARRAYS})
 
 
 def draw_look_pairs(robot: str, count: int, seed: int, side: int) -> LookPairs:
@@ -132,8 +118,5 @@ def draw_all_pairs(
             for future in [pool.submit(draw_look_pairs, *job) for job in jobs]:
                 parts.append(future.result())
                 advance(len(parts[-1]))
-        arrays = {
-            name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS
-        }
-        LookPairs(**arrays).save(path)
+        joined(parts).save(path)
     return LookPairs.load(path)

@@ -23,6 +23,9 @@ from univla_data.provenance import hash_of_robot
 from univla_models.image_processor import ImageProcessor
 from univla_models.release import processor_document
 
+from univla_training.stored_arrays import StoredArrays
+from univla_training.stored_arrays import joined
+
 #: What a place of the picture may show.
 KINDS = ('nothing', 'robot', 'gripper', 'red', 'green', 'blue', 'plate')
 #: Cells of the labels along one side of a patch of 14 px.
@@ -43,13 +46,12 @@ _CLEAR_M, _IN_CUBE_M = 0.05, (0.012, 0.05)
 _HELD_OPENING = 0.55
 # Changes when scenes are drawn in another way.
 _VERSION = 2
-_ARRAYS = ('pictures', 'labels', 'places', 'base')
 #: Things a question may ask for; the last is the robot's own gripper.
 THINGS = ('red', 'green', 'blue', 'plate', 'gripper')
 
 
 @dataclass(frozen=True, kw_only=True)
-class PointingPictures:
+class PointingPictures(StoredArrays):
     """Random scenes.
 
     Attributes:
@@ -64,28 +66,6 @@ class PointingPictures:
     labels: np.ndarray
     places: np.ndarray
     base: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def save(self, path: Path) -> None:
-        """Write everything to one file, whole or not at all."""
-        unfinished = path.with_suffix('.part.npz')
-        np.savez(unfinished, **vars(self))
-        unfinished.rename(path)
-
-    @classmethod
-    def load(cls, path: Path) -> PointingPictures:
-        """Read what `save` wrote."""
-        with np.load(path) as archive:
-            return cls(**{name: archive[name] for name in _ARRAYS})
-
-
-def joined(parts: Sequence[PointingPictures]) -> PointingPictures:
-    """Several sets as one."""
-    return PointingPictures(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
-    )
 
 
 def label_side(image_side: int) -> int:
