@@ -133,6 +133,13 @@ def test_a_checkpoint_in_pieces_is_refused(made, tmp_path):
         train_looks(fresh, str(split))
 
 
+def test_a_checkpoint_of_another_policy_is_refused_by_name(made, tmp_path):
+    run, _, _ = made
+    fresh = dataclasses.replace(run, out=tmp_path / 'out')
+    with pytest.raises(TrainingError, match=r"is of policy 'uniact'; name a --checkpoint of"):
+        train_looks(fresh, 'uniact-tiny')
+
+
 def test_a_recipe_without_looks_is_told_where_to_look(made, tmp_path):
     run, source, _ = made
     recipe = recipe_from_mapping({**RECIPE, 'name': 'plain', 'looks': {}}, 'test')

@@ -19,6 +19,7 @@ from univla_decoders.heads import DecoderHead
 from univla_decoders.heads import QueryHead
 from univla_models.checkpoint_files import read_json
 from univla_models.image_processor import ImageProcessor
+from univla_models.policy import policy_of
 from univla_models.univla import UnivlaOptions
 from univla_models.univla import UnivlaPolicy
 
@@ -91,7 +92,7 @@ def finetune_decoder(
         raise TrainingError(
             f'{begin}: would be replaced by what is trained from it; choose another --out'
         )
-    policy = policy_of(source, str(run.device))
+    policy = univla_policy(source, str(run.device))
     known = _decoder(begin, robot, policy) if decoder or begin.exists() else None
     store = _store(run, robot, policy.processor, None if known is None else known.declaration)
     folder = run.folder(stage)
@@ -192,13 +193,16 @@ def _new(
     return _Pupil(head=head, declared=declared, shown=shown, held=held, settings=settings)
 
 
-def policy_of(source: Path, device: str) -> UnivlaPolicy:
+def univla_policy(source: Path, device: str) -> UnivlaPolicy:
     """The policy of a checkpoint, if the pictures that we store are what it sees.
 
     Raises:
-        TrainingError: If it sees others.
+        TrainingError: If it sees others, or is of another policy than UniVLA.
         UnivlaError: If the checkpoint cannot be loaded.
     """
+    kind = policy_of(read_json(source / 'config.json'))
+    if kind != 'univla':
+        raise TrainingError(f'{source}: is of policy {kind!r}; name a --checkpoint of univla')
     options = UnivlaOptions(preprocessing='auto')
     policy = UnivlaPolicy.from_pretrained(source, device=device, dtype='float32', options=options)
     ours = picture_processor(policy.processor.size)

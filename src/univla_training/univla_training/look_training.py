@@ -19,7 +19,7 @@ from univla_models.checkpoint_files import read_json
 
 from univla_training.export import save_weights
 from univla_training.finetuning import check_inputs
-from univla_training.finetuning import policy_of
+from univla_training.finetuning import univla_policy
 from univla_training.look_pairs import draw_all_pairs
 from univla_training.look_task import LookTask
 from univla_training.run import TrainingRun
@@ -60,7 +60,7 @@ def train_looks(run: TrainingRun, checkpoint: str) -> Path:
             'choose another --recipe, such as tiny'
         )
     robots = tuple(section.robots or run.recipe.data.robots)
-    policy = policy_of(source, str(run.device))
+    policy = univla_policy(source, str(run.device))
     if not (source / WEIGHTS).is_file():
         raise TrainingError(
             f'{source}: has no {WEIGHTS}; looks can be trained for checkpoints in one file, as '
