@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from univla_core.errors import TrainingError
 from univla_models.univla import UnivlaPolicy
+from univla_sim.gl import choose_platform
 from univla_training.export import write_policy
 from univla_training.look_pairs import LookPairs
 from univla_training.look_pairs import draw_all_pairs
@@ -148,6 +149,13 @@ def test_a_recipe_without_looks_is_told_where_to_look(made, tmp_path):
         train_looks(bare, str(source))
 
 
+def test_without_textures_nothing_is_drawn(monkeypatch):
+    monkeypatch.setenv('UNIVLA_RENDER', 'ray')
+    with pytest.raises(TrainingError, match=r'drawn by ray here \(UNIVLA_RENDER\).* no textures'):
+        draw_look_pairs('widowx', 2, 1, 84)
+
+
+@pytest.mark.skipif(not choose_platform()[0], reason='no OpenGL library here')
 def test_pairs_show_the_same_things_in_the_same_places(tmp_path):
     """Whatever is clearly red, green or blue in one picture is so in the other."""
     pairs = draw_all_pairs(('widowx',), 6, 3, 84, tmp_path, 1)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from univla_core.embodiment import load_embodiment
+from univla_core.errors import TrainingError
 from univla_data.provenance import hash_of
 from univla_data.provenance import hash_of_robot
 
@@ -55,6 +56,9 @@ def draw_look_pairs(robot: str, count: int, seed: int, side: int) -> LookPairs:
         count: How many.
         seed: Decides all of them.
         side: Side of the policy's picture [px].
+
+    Raises:
+        TrainingError: If there is no OpenGL to draw textures with.
     """
     from univla_sim.variation import Variation
     from univla_sim.world import World
@@ -64,6 +68,12 @@ def draw_look_pairs(robot: str, count: int, seed: int, side: int) -> LookPairs:
     rng = np.random.default_rng((seed, FIRST_SEED))
     tasks = (None, 'drive') if embodiment.kind == 'base' else (None, 'reach')
     worlds = [World(embodiment, seed=FIRST_SEED, task=task) for task in tasks]
+    renderer = worlds[0].renderer
+    if renderer.backend != 'gl':
+        raise TrainingError(
+            f'pictures are drawn by {renderer.backend} here ({renderer.reason}), which draws no '
+            'textures; install libegl1 and libgl1, and leave UNIVLA_RENDER unset'
+        )
     other = Variation.domain_randomized()
     plain = dataclasses.replace(
         Variation.training(),

@@ -45,8 +45,8 @@ def train_looks(run: TrainingRun, checkpoint: str) -> Path:
         Folder of the new checkpoint, with the decoders of the old one.
 
     Raises:
-        TrainingError: If the recipe has no such stage, the checkpoint was not made by `univla
-            train`, or the stage was begun with another one.
+        TrainingError: If the recipe has no such stage, there is no OpenGL, the checkpoint was not
+            made by `univla train`, or the stage was begun with another one.
         UnivlaError: If the checkpoint cannot be loaded.
     """
     source, target = checkpoint_path(checkpoint), run.folder(STAGE) / CHECKPOINT
