@@ -26,6 +26,7 @@ class Drive:
         self.controller = ChunkController(embodiment, self.config)
         self.time = 1.0
         self.joints = np.array(embodiment.home if start is None else start, dtype=float)
+        self.opening = 1.0  # of the gripper
         self.alive = True  # whether joint states are published
         self.chain_alive = True  # whether policy and decoder show signs of life
         self.commands: list[Command] = []
@@ -38,13 +39,15 @@ class Drive:
         for _ in range(count):
             self.time += PERIOD
             if self.alive:
-                self.controller.on_joint_state(self.time - 0.002, self.joints, 1.0)
+                self.controller.on_joint_state(self.time - 0.002, self.joints, self.opening)
             if self.chain_alive:
                 for node in CHAIN:
                     self.controller.watch.heartbeats.hear(node, self.time, Fault())
             command = self.controller.step(self.time)
             if command is not None:
                 self.commands.append(command)
+                if command.gripper_opening is not None:
+                    self.opening = command.gripper_opening
                 if self.embodiment.kind == 'arm':
                     self.joints = command.positions
         return command

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import Phase
+from hypothesis import example
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -104,6 +105,19 @@ def operate(robot, event):
         robot.tick()
 
 
+# Fingers that had closed, a rest, and another driver: commands begin where the fingers are.
+RESTED = [
+    ('chunk', 140, 0.02, 0.8),
+    ('silence', 22),
+    ('clock', -4.55),
+    ('mute chain', 14),
+    ('silence', 53),
+    ('mode', Mode.IDLE),
+    ('limits', 0.64, 0.42),
+    ('mode', Mode.TELEOP),
+]
+
+
 @pytest.mark.parametrize('name', robot_names())
 @HOSTILE
 @given(
@@ -111,6 +125,7 @@ def operate(robot, event):
     seed=st.integers(0, 2**32 - 1),
     rapid=st.booleans(),
 )
+@example(events=RESTED, seed=768, rapid=True)
 def test_every_command_is_finite_and_inside_the_limits(drive, name, events, seed, rapid):
     """Position, velocity, acceleration by finite differences; jerk as well."""
     robot = drive(name)
