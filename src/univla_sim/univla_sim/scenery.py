@@ -65,10 +65,7 @@ class Scenery:
 
     def restore(self) -> None:
         """Take every change back."""
-        for name, value in self._fields.items():
-            getattr(self._model, name)[:] = value
-        for name, value in self._lights.items():
-            getattr(self._model.vis.headlight, name)[:] = value
+        self._take_back(_FIELDS)
 
     def apply(self, variation: Variation, rng: np.random.Generator) -> None:
         """Vary the plain scene."""
@@ -80,10 +77,7 @@ class Scenery:
 
     def redress(self, variation: Variation, rng: np.random.Generator) -> None:
         """Give the scene other light and colours; cameras and physics stay as they are."""
-        for name in _LOOK:
-            getattr(self._model, name)[:] = self._fields[name]
-        for name, value in self._lights.items():
-            getattr(self._model.vis.headlight, name)[:] = value
+        self._take_back(_LOOK)
         self._vary_light(variation, rng)
         self._vary_colors(variation, rng)
 
@@ -102,6 +96,12 @@ class Scenery:
             color = CLUTTER_COLORS[int(rng.integers(len(CLUTTER_COLORS)))]
             self._model.geom_rgba[body.geomadr[0]] = (*color, 1.0)
         return [body.name for body in chosen]
+
+    def _take_back(self, fields: tuple[str, ...]) -> None:
+        for name in fields:
+            getattr(self._model, name)[:] = self._fields[name]
+        for name, value in self._lights.items():
+            getattr(self._model.vis.headlight, name)[:] = value
 
     def _vary_cameras(self, variation: Variation, rng: np.random.Generator) -> None:
         model = self._model
