@@ -29,6 +29,7 @@ from univla_training.lam_training import train_lam
 from univla_training.look_pairs import LookPairs
 from univla_training.look_training import train_looks
 from univla_training.policy_training import train_policy
+from univla_training.readout_training import train_readout
 from univla_training.recipe import recipe_from_mapping
 from univla_training.run import TrainingRun
 from univla_training.stages import run_decoder
@@ -45,6 +46,7 @@ from univla_models import unified_vla
 from univla_models import univla
 from univla_training import look_training
 from univla_training import pretraining
+from univla_training import readout_training
 from univla_training import servo_calibration
 from univla_training import uniact_pretraining
 from univla_training import unified_vision
@@ -163,7 +165,8 @@ RECIPE = {
         'head': {'embed_dim': 16, 'blocks': 1, 'heads': 2},
     },
     'data': {'robots': ['widowx', 'airbot'], 'validation_share': 0.25},
-    **dict.fromkeys(('pretraining', 'lam1', 'lam2', 'decoder', 'finetuning', 'looks'), FAST),
+    **dict.fromkeys(('pretraining', 'lam1', 'lam2', 'decoder', 'finetuning'), FAST),
+    **dict.fromkeys(('looks', 'readout'), FAST),
     'policy': {**FAST, 'pointing_share': 0.5},
     'cloning': {**FAST, 'pointing_share': 0.5},
     'uniact': {
@@ -261,6 +264,8 @@ def test_univla_learns_there(run, scenes, monkeypatch):
     pairs = LookPairs(plain=scenes.pictures, other=scenes.pictures[::-1])
     monkeypatch.setattr(look_training, 'draw_all_pairs', lambda *_: pairs)
     train_looks(run, str(run.out / 'checkpoint'))
+    monkeypatch.setattr(readout_training, 'draw_all', lambda *_: scenes)
+    train_readout(run, str(run.out / 'checkpoint'))
 
 
 def test_uniact_learns_there(run):

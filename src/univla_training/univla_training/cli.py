@@ -219,6 +219,21 @@ def looks(
 
 @train.command()
 @on_a_run
+def readout(
+    run: TrainingRun,
+    checkpoint: Annotated[str, typer.Option(help='Whose policy; it stays as it is.')],
+) -> None:
+    """Read off a finished policy's plans where it points, for heads that go there.
+
+    For a checkpoint that has no pointing.safetensors; learns from rendered scenes alone.
+    """
+    from univla_training.stages import run_readout
+
+    print(run_readout(run, checkpoint), file=sys.stderr)
+
+
+@train.command()
+@on_a_run
 def bc(
     run: TrainingRun,
     share: Annotated[

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch import nn
 from univla_core.errors import TrainingError
-from univla_core.paths import checkpoint_path
 from univla_data.provenance import hash_of_path
 from univla_models.checkpoint_files import read_json
 
+from univla_training.checkpoint_stage import open_stage
 from univla_training.export import save_weights
 from univla_training.finetuning import check_inputs
-from univla_training.finetuning import univla_policy
 from univla_training.look_pairs import draw_all_pairs
 from univla_training.look_task import LookTask
 from univla_training.run import TrainingRun
 
 STAGE = 'looks'
-CHECKPOINT = 'checkpoint'
 WEIGHTS = 'model.safetensors'
 INPUTS = 'inputs.json'
 
@@ -49,18 +46,11 @@ def train_looks(run: TrainingRun, checkpoint: str) -> Path:
             made by `univla train`, or the stage was begun with another one.
         UnivlaError: If the checkpoint cannot be loaded.
     """
-    source, target = checkpoint_path(checkpoint), run.folder(STAGE) / CHECKPOINT
-    if source.resolve() == target.resolve():
-        raise TrainingError(f'{source}: would be replaced by what is trained from it')
     section = run.recipe.looks
     settings = run.settings(section)
-    if not settings.steps:
-        raise TrainingError(
-            f'recipe {run.recipe.name!r} trains no looks: `steps` of its section `looks` is 0; '
-            'choose another --recipe, such as tiny'
-        )
+    stage = open_stage(run, STAGE, checkpoint, section)
+    source, target, policy = stage.source, stage.target, stage.policy
     robots = tuple(section.robots or run.recipe.data.robots)
-    policy = univla_policy(source, str(run.device))
     if not (source / WEIGHTS).is_file():
         raise TrainingError(
             f'{source}: has no {WEIGHTS}; looks can be trained for checkpoints in one file, as '
@@ -85,22 +75,18 @@ def train_looks(run: TrainingRun, checkpoint: str) -> Path:
     task.eyes.requires_grad_(True).train()
     result = run.fit(STAGE, {'eyes': task.eyes}, task.draw, task.loss, settings)
     facts = {'steps': result.steps, 'seconds': result.seconds, 'unlike': result.last['unlike']}
-    _write(source, target, task.eyes, {'robots': list(robots), 'pairs': len(pairs), **facts})
+    with stage.copy() as folder:
+        _write(source, folder, task.eyes, {'robots': list(robots), 'pairs': len(pairs), **facts})
     run.finish(STAGE, {'checkpoint': str(source), 'folder': str(target), **facts})
     return target
 
 
-def _write(source: Path, target: Path, eyes: nn.Module, told: dict[str, Any]) -> None:
-    """A copy of a checkpoint with other eyes, whole or not at all."""
-    unfinished = target.with_name(f'.{target.name}.part')
-    shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(source, unfinished)
-    save_weights(_with_eyes(load_file(source / WEIGHTS), eyes), unfinished / WEIGHTS)
-    config = read_json(source / 'config.json')
+def _write(source: Path, folder: Path, eyes: nn.Module, told: dict[str, Any]) -> None:
+    """Give the copy of a checkpoint in a folder other eyes."""
+    save_weights(_with_eyes(load_file(source / WEIGHTS), eyes), folder / WEIGHTS)
+    config = read_json(folder / 'config.json')
     config['provenance'] = {**config.get('provenance', {}), 'looks': told}
-    (unfinished / 'config.json').write_text(json.dumps(config, indent=1) + '\n', encoding='utf-8')
-    shutil.rmtree(target, ignore_errors=True)
-    unfinished.rename(target)
+    (folder / 'config.json').write_text(json.dumps(config, indent=1) + '\n', encoding='utf-8')
 
 
 def _with_eyes(weights: dict[str, Tensor], eyes: nn.Module) -> dict[str, Tensor]:

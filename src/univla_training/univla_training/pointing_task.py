@@ -126,14 +126,13 @@ class PointingTask:
         rows = rng.integers(len(self.pictures), size=count)
         questions = [_question(rng, bool(self.pictures.base[row])) for row in rows]
         text = self.prompts.batch([question.words for question in questions])
-        seconds = [THINGS.index(q.second) if q.second else -1 for q in questions]
         return PointingBatch(
             pixels=policy_pixels(self.pictures.pictures[rows], rng),
             text=text,
             asked=self._asked(text, questions),
             labels=torch.from_numpy(self.pictures.labels[rows].astype(np.int64)),
             places=torch.from_numpy(self.pictures.places[rows]),
-            seconds=torch.tensor(seconds),
+            seconds=torch.tensor([question.second_index for question in questions]),
         )
 
     def _asked(self, text: TextBatch, questions: Sequence[Question]) -> Tensor:
@@ -177,11 +176,8 @@ class PointingTask:
         text = hidden[:, patches.shape[1] :]  # text token i > 0 stands at patches + i
         sample, token = torch.nonzero(batch.asked >= 0, as_tuple=True)
         state = text[sample, token]  # (tokens, dim)
-        thing, second = batch.asked[sample, token], batch.seconds[sample]
-        own = batch.places[sample]  # (tokens, 5, 2)
-        number = torch.arange(len(sample), device=sample.device)
-        other = torch.where((second >= 0)[:, None], own[number, second], torch.nan)
-        places = torch.stack([own[number, thing], other, own[:, THINGS.index('gripper')]], dim=1)
+        thing = batch.asked[sample, token]
+        places = asked_places(batch.places[sample], thing, batch.seconds[sample])
         goal, cells = soft_cells(places)
         logits = self.heads.point(state).float().view(len(state), 3, -1)
         point = -(goal * F.log_softmax(logits, dim=-1)).sum(-1).mean()
@@ -231,6 +227,22 @@ class PointingTask:
         return name, (told - places.nan_to_num()).abs().sum(-1)[seen].mean()
 
 
+def asked_places(places: Tensor, things: Tensor, seconds: Tensor) -> Tensor:
+    """Where the things that questions are about stand, and the robot's own hand.
+
+    Args:
+        places: Of every one of `THINGS`, (n, 5, 2).
+        things: Index of the named thing, (n,).
+        seconds: Index of a second one, (n,); -1 without one.
+
+    Returns:
+        (n, 3, 2), NaN where there is nothing to be seen.
+    """
+    number = torch.arange(len(places), device=places.device)
+    other = torch.where((seconds >= 0)[:, None], places[number, seconds], torch.nan)
+    return torch.stack([places[number, things], other, places[:, THINGS.index('gripper')]], dim=1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """A sentence and what it names.
@@ -244,6 +256,11 @@ class Question:
     words: str
     things: tuple[str, ...]
     second: str = ''
+
+    @property
+    def second_index(self) -> int:
+        """Of `second` in `THINGS`, -1 without one."""
+        return THINGS.index(self.second) if self.second else -1
 
 
 def _question(rng: np.random.Generator, base: bool) -> Question:

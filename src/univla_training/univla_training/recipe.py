@@ -26,6 +26,7 @@ from univla_training.settings import LookSettings
 from univla_training.settings import MendingSettings
 from univla_training.settings import PolicySettings
 from univla_training.settings import PretrainingSettings
+from univla_training.settings import ReadoutSettings
 from univla_training.uniact_settings import UniactRecipe
 from univla_training.unified_settings import UnifiedRecipe
 
@@ -46,6 +47,7 @@ class Recipe:
         lam1, lam2: Stages 1 and 2 of the latent action model.
         policy: Next-token training on the codes of stage 2.
         looks: Eyes of a trained policy learn other looks of the room.
+        readout: Reading off a finished policy's plans where it points.
         decoder: The decoder of one robot, on a frozen or LoRA policy.
         finetuning: Policy and decoders of all robots together.
         mending: Rounds in which decoders learn from where their own errors lead.
@@ -62,6 +64,7 @@ class Recipe:
     lam2: LamSettings = LamSettings()
     policy: PolicySettings = PolicySettings()
     looks: LookSettings = LookSettings()
+    readout: ReadoutSettings = ReadoutSettings()
     decoder: DecoderSettings = DecoderSettings()
     finetuning: FinetuningSettings = FinetuningSettings()
     mending: MendingSettings = MendingSettings()

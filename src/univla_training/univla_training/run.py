@@ -45,6 +45,7 @@ COMMANDS = {
     'finetuning': 'train finetune',
     'mending': 'train mend',
     'looks': 'train looks',
+    'readout': 'train readout',
     'cloning': 'train bc',
     'uniact_pretraining': 'train uniact',
     'uniact': 'train uniact',

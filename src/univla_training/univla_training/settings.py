@@ -85,6 +85,18 @@ class LookSettings(TrainerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadoutSettings(TrainerSettings):
+    """Reading off a finished policy's plans where it points; 0 steps leave it."""
+
+    steps: int = parameter(0, 'Optimiser steps; 0 skips the stage', low=0)
+    scenes: int = parameter(6000, 'Rendered scenes to point at', low=1)
+    views: int = parameter(
+        6, 'Times that the policy looks at each, for a task and in a tint of its own', low=1
+    )
+    robots: list[str] = parameter([], 'Robots in the scenes; empty takes those of the data')
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecoderSettings(TrainerSettings):
     """The decoder of one robot."""
 

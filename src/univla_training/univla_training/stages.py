@@ -137,6 +137,18 @@ def run_looks(run: TrainingRun, checkpoint: str) -> Path:
     return run.folder('looks') / CHECKPOINT
 
 
+def run_readout(run: TrainingRun, checkpoint: str) -> Path:
+    """Stage `readout`, of a checkpoint.
+
+    Raises:
+        TrainingError: As `train_readout`.
+    """
+    from univla_training.readout_training import train_readout
+
+    _stage(run, 'readout', lambda: train_readout(run, checkpoint))
+    return run.folder('readout') / CHECKPOINT
+
+
 def run_cloning(run: TrainingRun, share: float) -> None:
     """Stage `cloning`, with a share of the labels."""
     from univla_training.cloning import train_clone

@@ -20,6 +20,10 @@ class StoredArrays:
     def __len__(self) -> int:
         return len(getattr(self, self._names()[0]))
 
+    def only(self: ArraysT, which: np.ndarray) -> ArraysT:
+        """Some of the samples, by a mask (n,) or by their numbers."""
+        return type(self)(**{name: value[which] for name, value in vars(self).items()})
+
     def save(self, path: Path) -> None:
         """Write everything to one file, whole or not at all."""
         unfinished = path.with_suffix('.part.npz')
