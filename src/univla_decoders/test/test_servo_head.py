@@ -152,12 +152,15 @@ def test_tasks_are_told_by_what_varies_little_within_them():
     values[:, 4] += 8.0 * (kinds == 6)
     values[:, 2] += 8.0 * (kinds == 7)
     weight, bias = discriminants(values, kinds)
-    assert weight.shape == (2, 6)
+    assert weight.shape == (3, 6), 'each pair of kinds'
     told = values @ weight.T + bias
     means = torch.stack([told[kinds == kind].mean(dim=0) for kind in (5, 6, 7)])
     nearest = torch.cdist(told, means).argmin(dim=1) + 5
     assert (nearest == kinds).float().mean() > 0.99
-    torch.testing.assert_close(means.std(dim=0, correction=0), torch.ones(2), atol=1e-3, rtol=0.0)
+    for pair in means.T:  # of two kinds the one is at -2 and the other at 2
+        assert (pair + 2.0).abs().min() < 1e-3 and (pair - 2.0).abs().min() < 1e-3
+    least = discriminants(values, kinds, most=2)
+    torch.testing.assert_close(least, (weight[:2], bias[:2]))
     assert discriminants(values, torch.zeros(300))[0].shape == (0, 6), 'one kind: nothing to tell'
 
 

@@ -20,6 +20,8 @@ _ASIDE_M, _HIGHER_M, _ASTRAY = 0.02, 0.003, 0.7
 # Spread of noise while it learns: on the places, as a share of the picture; on gaps that decide
 # about anything but the way aside [m]; on what tells the task.
 _PLACE_NOISE, _GAP_NOISE_M, _MEANT_NOISE = 0.005, 0.01, 0.3
+# What tells two tasks apart is so far from 0 where plans are typical of either.
+_TOLD = 2.0
 # Brings gaps [m] to about the size of normalised values.
 _GAP_SCALE = 10.0
 # How much the spread of latent tokens within a task is trusted less than it was measured.
@@ -195,10 +197,9 @@ class ServoReader(nn.Module):
             tasks: Number of the task of each, (n,).
         """
         weight, bias = discriminants(latent[:, -LATENT_TOKENS:].flatten(1), tasks)
-        kept = min(MEANT, len(weight))
         self.task.zero_()
         self.task_bias.zero_()
-        self.task[:kept], self.task_bias[:kept] = weight[:kept], bias[:kept]
+        self.task[: len(weight)], self.task_bias[: len(weight)] = weight, bias
 
 
 def any_direction(like: Tensor, every: bool) -> Tensor:
@@ -209,17 +210,20 @@ def any_direction(like: Tensor, every: bool) -> Tensor:
     return torch.stack([torch.stack([cos, sin], dim=-1), torch.stack([-sin, cos], dim=-1)], dim=-2)
 
 
-def discriminants(values: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
-    """Directions that tell kinds apart by their means, best first, by what varies little within.
+def discriminants(values: Tensor, kinds: Tensor, most: int = MEANT) -> tuple[Tensor, Tensor]:
+    """Numbers that tell kinds apart, two at a time.
 
-    Linear discriminant analysis with shrinkage; means of the kinds spread by 1 along each.
+    Linear discriminant analysis with shrinkage, of each pair: a number is -`_TOLD` at the mean of
+    one kind and `_TOLD` at that of the other. Directions that tell all kinds at once would mix
+    what differs little, and is disturbed much, into what differs clearly.
 
     Args:
         values: Samples, (n, dim).
         kinds: Which kind each is of, (n,).
+        most: How many pairs at most; those that are most alike are kept.
 
     Returns:
-        Weights (kinds - 1, dim) and biases (kinds - 1,).
+        Weights (pairs, dim) and biases (pairs,), hardest pair first.
     """
     values = values.double()
     scale = values.std(dim=0, correction=0) + 1e-6
@@ -232,15 +236,14 @@ def discriminants(values: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
     within = even - means[torch.searchsorted(each, kinds)]
     spread = within.T @ within / len(even)
     spread += _SHRINKAGE * torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
-    root = torch.linalg.cholesky(spread)
-    centre = means.mean(dim=0)
-    white = torch.linalg.solve_triangular(root, (means - centre).T, upper=False)  # (dim, kinds)
-    ways = torch.linalg.svd(white, full_matrices=False)[0][:, : len(each) - 1]
-    weight = torch.linalg.solve_triangular(root.T, ways, upper=True).T  # (kinds - 1, dim)
-    size = ((means - centre) @ weight.T).std(dim=0, correction=0)
-    weight = weight / size[:, None]
-    bias = -(weight @ centre) - (weight / scale) @ middle
-    return (weight / scale).float(), bias.float()
+    first, second = torch.triu_indices(len(each), len(each), 1, device=means.device)
+    apart = means[second] - means[first]  # (pairs, dim)
+    ways = torch.linalg.solve(spread, apart.T).T
+    half = 0.5 * (ways * apart).sum(dim=1)  # half the squared Mahalanobis distance
+    weight = _TOLD / half[:, None] * ways
+    bias = -(weight * 0.5 * (means[first] + means[second])).sum(dim=1) - (weight / scale) @ middle
+    hardest = half.argsort()[:most]
+    return (weight / scale)[hardest].float(), bias[hardest].float()
 
 
 def on_level(camera: Tensor, places: Tensor, height: Tensor) -> Tensor:
