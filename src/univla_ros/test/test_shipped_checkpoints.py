@@ -62,6 +62,8 @@ def test_every_decoder_that_is_shipped_turns_a_plan_into_a_chunk(policy):
         ('franka-10percent', 'franka'),
         ('widowx-1percent', 'widowx'),
         ('franka-1percent', 'franka'),
+        ('widowx-four-tasks', 'widowx'),
+        ('franka-four-tasks', 'franka'),
     ],
 )
 def test_decoders_of_the_policy_without_actions_fit_it(name, robot):
