@@ -164,6 +164,15 @@ def test_tasks_are_told_by_what_varies_little_within_them():
     assert discriminants(values, torch.zeros(300))[0].shape == (0, 6), 'one kind: nothing to tell'
 
 
+def test_two_names_of_one_task_are_not_told_apart():
+    torch.manual_seed(0)
+    values = torch.randn(200, 6)
+    twice, kinds = torch.cat([values, values, values + 9.0]), torch.arange(600) // 200
+    weight, bias = discriminants(twice, kinds)
+    assert weight.shape == (2, 6), 'both of them against the third, not against each other'
+    assert torch.isfinite(weight).all() and torch.isfinite(bias).all()
+
+
 def test_the_task_decides_and_noise_in_the_plan_does_not(calibrated):
     rng = np.random.default_rng(6)
     hand, named = in_room(rng, 20), on_table(rng, 20)

@@ -22,6 +22,8 @@ _ASIDE_M, _HIGHER_M, _ASTRAY = 0.02, 0.003, 0.7
 _PLACE_NOISE, _GAP_NOISE_M, _MEANT_NOISE = 0.005, 0.01, 0.3
 # What tells two tasks apart is so far from 0 where plans are typical of either.
 _TOLD = 2.0
+# Half the squared distance, in spreads, of two tasks whose plans do not tell them apart.
+_ALIKE = 0.5
 # Brings gaps [m] to about the size of normalised values.
 _GAP_SCALE = 10.0
 # How much the spread of latent tokens within a task is trusted less than it was measured.
@@ -220,7 +222,8 @@ def discriminants(values: Tensor, kinds: Tensor, most: int = MEANT) -> tuple[Ten
     Args:
         values: Samples, (n, dim).
         kinds: Which kind each is of, (n,).
-        most: How many pairs at most; those that are most alike are kept.
+        most: How many pairs at most; those that are most alike are kept, but none of two kinds
+            that cannot be told apart.
 
     Returns:
         Weights (pairs, dim) and biases (pairs,), hardest pair first.
@@ -240,6 +243,8 @@ def discriminants(values: Tensor, kinds: Tensor, most: int = MEANT) -> tuple[Ten
     apart = means[second] - means[first]  # (pairs, dim)
     ways = torch.linalg.solve(spread, apart.T).T
     half = 0.5 * (ways * apart).sum(dim=1)  # half the squared Mahalanobis distance
+    told = half > _ALIKE
+    first, second, ways, half = first[told], second[told], ways[told], half[told]
     weight = _TOLD / half[:, None] * ways
     bias = -(weight * 0.5 * (means[first] + means[second])).sum(dim=1) - (weight / scale) @ middle
     hardest = half.argsort()[:most]
