@@ -27,8 +27,9 @@ PERIOD = 1.0 / 60.0
 ARMS = [name for name in robot_names() if load_embodiment(name).kind == 'arm']
 SLOW = os.environ.get('UNIVLA_SLOW') == '1'
 ROUNDS, TICKS = (50, 2000) if SLOW else (2, 500)
-# What is random leads near the body sooner or later: how near it has to [m], rounds for that.
-NEAR_M, MOST_ROUNDS = 0.02, 60
+# Every other round or so comes near the body; which does is chaotic, so that the last bits of sums
+# may decide it. How near one has to come [m], and rounds that may pass until then.
+NEAR_M, MOST_ROUNDS = 0.02, 12
 
 
 def limiter_of(robot, start=None):

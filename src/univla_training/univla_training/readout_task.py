@@ -20,9 +20,6 @@ from univla_training.pointing_task import asked_places
 from univla_training.pointing_task import task_question
 from univla_training.prompting import Prompts
 
-#: Share of the scenes that nothing learns from.
-HELD_SHARE = 0.05
-
 
 @dataclass(frozen=True, kw_only=True)
 class Pointed:

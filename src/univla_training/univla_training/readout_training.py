@@ -19,7 +19,6 @@ from univla_training.networks import POINTING
 from univla_training.pointing import PointingPictures
 from univla_training.pointing import draw_all
 from univla_training.prompting import Prompts
-from univla_training.readout_task import HELD_SHARE
 from univla_training.readout_task import Pointed
 from univla_training.readout_task import ReadoutTask
 from univla_training.readout_task import pointed_states
@@ -28,6 +27,8 @@ from univla_training.settings import ReadoutSettings
 
 STAGE = 'readout'
 INPUTS = 'inputs.json'
+# Every so many scenes there is one that nothing learns from.
+_HELD_EVERY = 20
 
 
 def train_readout(run: TrainingRun, checkpoint: str) -> Path:
@@ -84,8 +85,7 @@ def train_readout(run: TrainingRun, checkpoint: str) -> Path:
 
 def _split(pictures: PointingPictures) -> tuple[PointingPictures, PointingPictures]:
     """Scenes to learn from and others, of every robot."""
-    every = round(1.0 / HELD_SHARE)
-    held = np.arange(len(pictures)) % every == 0
+    held = np.arange(len(pictures)) % _HELD_EVERY == 0
     return pictures.only(~held), pictures.only(held)
 
 
