@@ -212,7 +212,7 @@ def run(tmp_path, arms_store, scenes, monkeypatch) -> Iterator[TrainingRun]:
     """A run on the device that is not there."""
     torch.set_num_threads(1)
     for module in (pretraining, uniact_pretraining, unified_vision):
-        monkeypatch.setattr(module, 'draw_all', lambda *_: scenes)
+        monkeypatch.setattr(module, 'drawn_scenes', lambda *_: scenes)
     for module in (univla, uniact):
         monkeypatch.setattr(module, 'resolve_device', torch.device)
     run = TrainingRun(
@@ -262,9 +262,9 @@ def test_univla_learns_there(run, scenes, monkeypatch):
     monkeypatch.setattr(servo_calibration, 'fit_camera', lambda *_: found)
     train_decoder(changed(run, head='servo', pointing=True), ROBOT, 'eef_pose')
     pairs = LookPairs(plain=scenes.pictures, other=scenes.pictures[::-1])
-    monkeypatch.setattr(look_training, 'draw_all_pairs', lambda *_: pairs)
+    monkeypatch.setattr(look_training, 'drawn_scenes', lambda *_: pairs)
     train_looks(run, str(run.out / 'checkpoint'))
-    monkeypatch.setattr(readout_training, 'draw_all', lambda *_: scenes)
+    monkeypatch.setattr(readout_training, 'drawn_scenes', lambda *_: scenes)
     train_readout(run, str(run.out / 'checkpoint'))
 
 

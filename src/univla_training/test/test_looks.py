@@ -14,14 +14,16 @@ from univla_core.errors import TrainingError
 from univla_models.univla import UnivlaPolicy
 from univla_sim.gl import choose_platform
 from univla_training.export import write_policy
+from univla_training.look_pairs import LOOK_SCENES
 from univla_training.look_pairs import LookPairs
-from univla_training.look_pairs import draw_all_pairs
 from univla_training.look_pairs import draw_look_pairs
 from univla_training.look_training import train_looks
 from univla_training.networks import fresh_policy
 from univla_training.pixels import policy_pixels
+from univla_training.recipe import Recipe
 from univla_training.recipe import recipe_from_mapping
 from univla_training.run import TrainingRun
+from univla_training.scene_drawing import drawn_scenes
 
 from univla_training import look_training
 
@@ -65,7 +67,7 @@ def made(tmp_path_factory):
     (source / 'decoders' / 'widowx' / 'decoder.yaml').write_text('kept: as it is\n')
     run = TrainingRun(recipe=recipe, out=folder / 'out', cache=folder / 'cache', workers=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(look_training, 'draw_all_pairs', lambda *_: made_up_pairs())
+        patch.setattr(look_training, 'drawn_scenes', lambda *_: made_up_pairs())
         yield run, source, train_looks(run, str(source))
 
 
@@ -158,7 +160,8 @@ def test_without_textures_nothing_is_drawn(monkeypatch):
 @pytest.mark.skipif(not choose_platform()[0], reason='no OpenGL library here')
 def test_pairs_show_the_same_things_in_the_same_places(tmp_path):
     """Whatever is clearly red, green or blue in one picture is so in the other."""
-    pairs = draw_all_pairs(('widowx',), 6, 3, 84, tmp_path, 1)
+    run = TrainingRun(recipe=Recipe(), out=tmp_path, cache=tmp_path, workers=1)
+    pairs = drawn_scenes(run, LOOK_SCENES, ('widowx',), 6, 3, 84)
     assert len(pairs) == 6
     shown = 0
     for plain, other in zip(pairs.plain.astype(int), pairs.other.astype(int), strict=True):

@@ -10,12 +10,18 @@ import torch
 from torch import nn
 from univla_training.pointing import CELLS
 from univla_training.pointing import KINDS
+from univla_training.pointing import POINTING_SCENES
 from univla_training.pointing import THINGS
 from univla_training.pointing import draw_pictures
 from univla_training.pointing_beside import PointingBeside
 from univla_training.pointing_losses import look_loss
 from univla_training.pointing_losses import plain_attention
 from univla_training.pointing_losses import shown_things
+from univla_training.recipe import Recipe
+from univla_training.run import TrainingRun
+from univla_training.scene_drawing import drawn_scenes
+
+from univla_training import scene_drawing
 
 RED, PLATE = THINGS.index('red'), THINGS.index('plate')
 
@@ -44,6 +50,23 @@ def test_hands_in_the_scenes_are_where_they_work():
     assert (near > 0.2).sum() >= 2, 'on the way'
     again = draw_pictures('widowx', 24, seed=3, side=28)
     np.testing.assert_array_equal(again.places, scenes.places)
+
+
+def test_scenes_are_the_same_whoever_draws_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(scene_drawing, '_AT_ONCE', 2)
+    drawn = []
+    for workers in (1, 2):
+        run = TrainingRun(
+            recipe=Recipe(), out=tmp_path, cache=tmp_path / str(workers), workers=workers
+        )
+        scenes = drawn_scenes(run, POINTING_SCENES, ('widowx', 'mobile_base'), 6, 3, 28)
+        again = drawn_scenes(run, POINTING_SCENES, ('widowx', 'mobile_base'), 6, 3, 28)
+        np.testing.assert_array_equal(again.pictures, scenes.pictures)
+        drawn.append(scenes)
+    assert drawn[0].base.tolist() == [False] * 3 + [True] * 3
+    np.testing.assert_array_equal(drawn[1].pictures, drawn[0].pictures)
+    np.testing.assert_array_equal(drawn[1].places, drawn[0].places)
+    assert len(np.unique(drawn[0].pictures, axis=0)) == 6
 
 
 @pytest.mark.parametrize(('patch', 'looks'), [(1, True), (2, False)])

@@ -73,7 +73,7 @@ def made(tmp_path_factory):
     (source / 'decoders' / 'widowx' / 'decoder.yaml').write_text('kept: as it is\n')
     run = TrainingRun(recipe=recipe, out=folder / 'out', cache=folder / 'cache', workers=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readout_training, 'draw_all', lambda *_: made_up_scenes())
+        patch.setattr(readout_training, 'drawn_scenes', lambda *_: made_up_scenes())
         yield run, source, train_readout(run, str(source))
 
 

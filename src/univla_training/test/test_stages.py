@@ -140,7 +140,7 @@ def run(tmp_path_factory):
     run = TrainingRun(recipe=recipe_from_mapping(RECIPE, 'test'), out=folder / 'out')
     run.__dict__['store'] = noisy_store()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretraining, 'draw_all', lambda *_: random_pictures())
+        patch.setattr(pretraining, 'drawn_scenes', lambda *_: random_pictures())
         pretraining.pretrain(run)
         train_lam(run, 1)
         train_lam(run, 2)
@@ -388,7 +388,7 @@ def test_cloning_gets_what_decoders_get(run, monkeypatch):
     recipe = dataclasses.replace(run.recipe, decoder=told, cloning=cloning)
     pointed = dataclasses.replace(run, recipe=recipe)
     pointed.__dict__['store'] = run.store
-    monkeypatch.setattr(pretraining, 'draw_all', lambda *_: random_pictures())
+    monkeypatch.setattr(pretraining, 'drawn_scenes', lambda *_: random_pictures())
     head = RobotDecoder.load(train_clone(pointed, 0.5) / 'decoders' / ROBOT).head
     before = load_file(run.folder('pretraining') / pretraining.HEADS)
     for name, value in head.reader.aim.state_dict().items():

@@ -72,7 +72,7 @@ def run(tmp_path_factory, arms_store, scenes):
     run = TrainingRun(recipe=recipe_from_mapping(RECIPE, 'test'), out=folder / 'out')
     run.__dict__['store'] = arms_store
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(uniact_pretraining, 'draw_all', lambda *_: scenes)
+        patch.setattr(uniact_pretraining, 'drawn_scenes', lambda *_: scenes)
         pretrain_uniact(run)
         train_uniact(run)
     return run

@@ -74,7 +74,7 @@ def run(tmp_path_factory, arms_store, scenes):
     run = TrainingRun(recipe=recipe_from_mapping(RECIPE, 'test'), out=folder / 'out')
     run.__dict__['store'] = arms_store
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(unified_vision, 'draw_all', lambda *_: scenes)
+        patch.setattr(unified_vision, 'drawn_scenes', lambda *_: scenes)
         train_vision(run)
         pretrain_unified(run)
         train_world_model(run)

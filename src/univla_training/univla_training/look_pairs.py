@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from univla_core.embodiment import load_embodiment
 from univla_core.errors import TrainingError
-from univla_data.provenance import hash_of
-from univla_data.provenance import hash_of_robot
 
-from univla_training.counting import counting
 from univla_training.pointing import ABOVE_M
 from univla_training.pointing import ANYWHERE_M
 from univla_training.pointing import TURN
-from univla_training.pointing import hash_seed
 from univla_training.pointing import put_to_work
 from univla_training.recorded import picture_processor
+from univla_training.scene_drawing import SceneKind
 from univla_training.stored_arrays import StoredArrays
-from univla_training.stored_arrays import joined
 
 #: First seed; evaluation, demonstrations, pointing and pairs of a moving hand have others.
 FIRST_SEED = 80_000_000
-# Changes when scenes are drawn in another way.
-_VERSION = 3
-# Scenes that a process draws before it says so.
-_AT_ONCE = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,36 +84,5 @@ def draw_look_pairs(robot: str, count: int, seed: int, side: int) -> LookPairs:
     return LookPairs(plain=pictures[0], other=pictures[1])
 
 
-def draw_all_pairs(
-    robots: Sequence[str],
-    count: int,
-    seed: int,
-    side: int,
-    folder: Path,
-    workers: int,
-    console: Console | None = None,
-) -> LookPairs:
-    """Pairs of several robots, drawn by several processes and kept in `folder`.
-
-    The same seed gives the same pairs, however many processes draw them.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    seen = hash_of([hash_of_robot(load_embodiment(robot)) for robot in robots])[:8]
-    path = folder / f'looks_{"_".join(robots)}_{count}_{seed}_{side}_{seen}_{_VERSION}.npz'
-    if not path.is_file():
-        each = -(-count // len(robots))
-        jobs = [
-            (robot, min(_AT_ONCE, each - start), hash_seed((seed, start)), side)
-            for robot in robots
-            for start in range(0, each, _AT_ONCE)
-        ]
-        parts = []
-        with (
-            ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool,
-            counting(console or Console(quiet=True), 'scenes', each * len(robots)) as advance,
-        ):
-            for future in [pool.submit(draw_look_pairs, *job) for job in jobs]:
-                parts.append(future.result())
-                advance(len(parts[-1]))
-        joined(parts).save(path)
-    return LookPairs.load(path)
+#: Scenes in two looks, in short.
+LOOK_SCENES = SceneKind(name='looks', version=3, draw=draw_look_pairs, stored=LookPairs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,10 @@ from univla_models.checkpoint_files import read_json
 from univla_training.checkpoint_stage import open_stage
 from univla_training.export import save_weights
 from univla_training.finetuning import check_inputs
-from univla_training.look_pairs import draw_all_pairs
+from univla_training.look_pairs import LOOK_SCENES
 from univla_training.look_task import LookTask
 from univla_training.run import TrainingRun
+from univla_training.scene_drawing import drawn_scenes
 
 STAGE = 'looks'
 WEIGHTS = 'model.safetensors'
@@ -60,16 +60,8 @@ def train_looks(run: TrainingRun, checkpoint: str) -> Path:
     check_inputs(run, run.folder(STAGE) / INPUTS, inputs | {'pairs': section.pairs})
     if run.done(STAGE):
         return target
-    run.console.print(f'{section.pairs} scenes of {", ".join(robots)} in two looks')
-    pairs = draw_all_pairs(
-        robots,
-        section.pairs,
-        section.seed,
-        policy.processor.size,
-        run.cache / 'looks',
-        run.workers or os.cpu_count() or 1,
-        run.console,
-    )
+    side = policy.processor.size
+    pairs = drawn_scenes(run, LOOK_SCENES, robots, section.pairs, section.seed, side)
     run.seed_torch(settings)
     task = LookTask(policy.network, pairs, section.plain_share)
     task.eyes.requires_grad_(True).train()

@@ -9,22 +9,16 @@ its scenes are apart from those of evaluation, and every baseline gets the same 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from univla_core.embodiment import load_embodiment
-from univla_data.provenance import hash_of
-from univla_data.provenance import hash_of_robot
 from univla_models.image_processor import ImageProcessor
 from univla_models.release import processor_document
 
+from univla_training.scene_drawing import SceneKind
 from univla_training.stored_arrays import StoredArrays
-from univla_training.stored_arrays import joined
 
 #: What a place of the picture may show.
 KINDS = ('nothing', 'robot', 'gripper', 'red', 'green', 'blue', 'plate')
@@ -44,8 +38,6 @@ _ASIDE_M, _OVER_M = 0.07, 0.09
 _CLEAR_M, _IN_CUBE_M = 0.05, (0.012, 0.05)
 # Opening of fingers that hold a cube.
 _HELD_OPENING = 0.55
-# Changes when scenes are drawn in another way.
-_VERSION = 2
 #: Things a question may ask for; the last is the robot's own gripper.
 THINGS = ('red', 'green', 'blue', 'plate', 'gripper')
 
@@ -114,28 +106,10 @@ def draw_pictures(robot: str, count: int, seed: int, side: int) -> PointingPictu
     return PointingPictures(pictures=pictures, labels=labels, places=places, base=base)
 
 
-def draw_all(
-    robots: Sequence[str], count: int, seed: int, side: int, folder: Path, workers: int
-) -> PointingPictures:
-    """Random scenes of several robots, drawn by several processes and kept in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    seen = hash_of([hash_of_robot(load_embodiment(robot)) for robot in robots])[:8]
-    path = folder / f'pointing_{"_".join(robots)}_{count}_{seed}_{side}_{seen}_{_VERSION}.npz'
-    if not path.is_file():
-        share = -(-count // (len(robots) * workers))
-        jobs = [(robot, share, (seed, part)) for robot in robots for part in range(workers)]
-        with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
-            waiting = [
-                pool.submit(draw_pictures, robot, n, hash_seed(key), side)
-                for robot, n, key in jobs
-            ]
-            joined([future.result() for future in waiting]).save(path)
-    return PointingPictures.load(path)
-
-
-def hash_seed(key: tuple[int, int]) -> int:
-    """One seed from two numbers."""
-    return int(np.random.SeedSequence(key).generate_state(1)[0])
+#: Scenes that say what stands where, in short.
+POINTING_SCENES = SceneKind(
+    name='pointing', version=3, draw=draw_pictures, stored=PointingPictures
+)
 
 
 def _kinds(world: Any) -> np.ndarray:

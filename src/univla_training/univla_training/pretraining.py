@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 from univla_models.prompts import PromptTokenizer
 from univla_models.synthetic_tokenizer import build_tokenizer
 from univla_models.univla_network import UnivlaNetwork
 
 from univla_training.networks import fresh_policy
+from univla_training.pointing import POINTING_SCENES
 from univla_training.pointing import PointingPictures
-from univla_training.pointing import draw_all
 from univla_training.pointing_task import PointingHeads
 from univla_training.pointing_task import PointingTask
 from univla_training.prompting import Prompts
 from univla_training.run import TrainingRun
+from univla_training.scene_drawing import drawn_scenes
 from univla_training.weights import load_module
 from univla_training.weights import save_module
 
@@ -71,15 +70,8 @@ def pointing_task(run: TrainingRun, network: UnivlaNetwork) -> PointingTask:
 def _pictures(run: TrainingRun) -> PointingPictures:
     section = run.recipe.pretraining
     robots = tuple(section.robots or run.recipe.data.robots)
-    run.console.print(f'{section.scenes} scenes of {", ".join(robots)}')
-    return draw_all(
-        robots,
-        section.scenes,
-        section.seed,
-        run.recipe.network.image_side,
-        run.cache / 'pointing',
-        run.workers or os.cpu_count() or 1,
-    )
+    side = run.recipe.network.image_side
+    return drawn_scenes(run, POINTING_SCENES, robots, section.scenes, section.seed, side)
 
 
 def _heads(run: TrainingRun) -> PointingHeads:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,14 @@ from univla_training.export import save_weights
 from univla_training.export import weights_to_save
 from univla_training.finetuning import check_inputs
 from univla_training.networks import POINTING
+from univla_training.pointing import POINTING_SCENES
 from univla_training.pointing import PointingPictures
-from univla_training.pointing import draw_all
 from univla_training.prompting import Prompts
 from univla_training.readout_task import Pointed
 from univla_training.readout_task import ReadoutTask
 from univla_training.readout_task import pointed_states
 from univla_training.run import TrainingRun
+from univla_training.scene_drawing import drawn_scenes
 from univla_training.settings import ReadoutSettings
 
 STAGE = 'readout'
@@ -60,15 +60,8 @@ def train_readout(run: TrainingRun, checkpoint: str) -> Path:
     check_inputs(run, run.folder(STAGE) / INPUTS, inputs)
     if run.done(STAGE):
         return target
-    run.console.print(f'{section.scenes} scenes of {", ".join(robots)}')
-    pictures = draw_all(
-        robots,
-        section.scenes,
-        section.seed,
-        policy.processor.size,
-        run.cache / 'pointing',
-        run.workers or os.cpu_count() or 1,
-    )
+    side = policy.processor.size
+    pictures = drawn_scenes(run, POINTING_SCENES, robots, section.scenes, section.seed, side)
     shown, held = (_pointed(run, policy, part, section) for part in _split(pictures))
     run.seed_torch(settings)
     reader = pointing_reader(policy.latent_dim).to(run.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ from univla_models.uniact_network import base_file
 from univla_models.uniact_network import load_network
 from univla_models.uniact_prompt import UniactPrompt
 
+from univla_training.pointing import POINTING_SCENES
 from univla_training.pointing import PointingPictures
-from univla_training.pointing import draw_all
 from univla_training.pointing import label_side
 from univla_training.run import TrainingRun
+from univla_training.scene_drawing import drawn_scenes
 from univla_training.uniact_networks import fresh_uniact
 from univla_training.uniact_networks import uniact_document
 from univla_training.uniact_pointing import UniactPointing
@@ -131,12 +131,5 @@ def _heads(run: TrainingRun, network: UniactNetwork) -> UniactPointingHeads:
 def _pictures(run: TrainingRun) -> PointingPictures:
     section = run.recipe.uniact.pretraining
     robots = tuple(section.robots or run.recipe.data.robots)
-    run.console.print(f'{section.scenes} scenes of {", ".join(robots)}', highlight=False)
-    return draw_all(
-        robots,
-        section.scenes,
-        section.seed,
-        run.recipe.network.image_side,
-        run.cache / 'pointing',
-        run.workers or os.cpu_count() or 1,
-    )
+    side = run.recipe.network.image_side
+    return drawn_scenes(run, POINTING_SCENES, robots, section.scenes, section.seed, side)

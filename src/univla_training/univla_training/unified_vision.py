@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,9 +25,10 @@ from univla_training.counting import counting
 from univla_training.frame_store import FrameStore
 from univla_training.pixels import scaled
 from univla_training.pointing import KINDS
+from univla_training.pointing import POINTING_SCENES
 from univla_training.pointing import PointingPictures
-from univla_training.pointing import draw_all
 from univla_training.run import TrainingRun
+from univla_training.scene_drawing import drawn_scenes
 from univla_training.unified_settings import UnifiedPretrainingSettings
 from univla_training.unified_settings import UnifiedSizes
 from univla_training.unified_settings import UnifiedVisionSettings
@@ -277,12 +277,5 @@ def _pictures(
     run: TrainingRun, section: UnifiedVisionSettings | UnifiedPretrainingSettings
 ) -> PointingPictures:
     robots = tuple(section.robots or run.recipe.data.robots)
-    run.console.print(f'{section.scenes} scenes of {", ".join(robots)}', highlight=False)
-    return draw_all(
-        robots,
-        section.scenes,
-        section.seed,
-        run.recipe.network.image_side,
-        run.cache / 'pointing',
-        run.workers or os.cpu_count() or 1,
-    )
+    side = run.recipe.network.image_side
+    return drawn_scenes(run, POINTING_SCENES, robots, section.scenes, section.seed, side)
