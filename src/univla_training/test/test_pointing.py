@@ -48,6 +48,11 @@ def test_hands_in_the_scenes_are_where_they_work():
     assert (near < 0.01).sum() >= 2, 'held'
     assert (near < 0.12).sum() >= 10, 'at work'
     assert (near > 0.2).sum() >= 2, 'on the way'
+    plates = scenes.places[:, THINGS.index('plate')]
+    lies = np.linalg.norm(cubes - plates[:, None], axis=-1) < 0.08  # of the picture
+    assert lies.any(axis=1).sum() >= 2, 'put on a plate'
+    bare = ~np.isnan(plates[:, 0]) & ~lies.any(axis=1)
+    assert bare.sum() >= 6
     again = draw_pictures('widowx', 24, seed=3, side=28)
     np.testing.assert_array_equal(again.places, scenes.places)
 

@@ -85,4 +85,4 @@ def draw_look_pairs(robot: str, count: int, seed: int, side: int) -> LookPairs:
 
 
 #: Scenes in two looks, in short.
-LOOK_SCENES = SceneKind(name='looks', version=3, draw=draw_look_pairs, stored=LookPairs)
+LOOK_SCENES = SceneKind(name='looks', version=4, draw=draw_look_pairs, stored=LookPairs)

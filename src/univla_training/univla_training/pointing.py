@@ -32,10 +32,14 @@ FIRST_SEED = 50_000_000
 ANYWHERE_M, ABOVE_M, TURN = (0.0, 0.18), (0.0, 0.12), (0.0, 3.1)
 #: Share of an arm's scenes whose hand is at a cube, and whose hand holds one, as while it works.
 AT_CUBE, HOLDING = 0.5, 0.15
+#: Share of the scenes with a plate in which a cube lies on it, or is just above it in the hand.
+ON_PLATE = 0.3
 # So far from a cube [m], and so high over it at most [m].
 _ASIDE_M, _OVER_M = 0.07, 0.09
 # Fingers that stand lower than this would stand in a cube that is between these distances [m].
 _CLEAR_M, _IN_CUBE_M = 0.05, (0.012, 0.05)
+# So far a cube is put down from the plate's centre, and the hand is then from the cube [m].
+_OFF_CENTRE_M, _AWAY_M = 0.02, 0.2
 # Opening of fingers that hold a cube.
 _HELD_OPENING = 0.55
 #: Things a question may ask for; the last is the robot's own gripper.
@@ -146,24 +150,29 @@ def _places(world: Any, kinds: np.ndarray) -> np.ndarray:
 
 
 def put_to_work(world: Any, rng: np.random.Generator) -> None:
-    """Put the hand where it works: at a cube, or with one between its fingers.
+    """Put the hand where it works: at a cube, or with one between its fingers, or at the plate.
 
     Hands that only hover above the table would teach that nothing hides the named thing, and
-    just where a robot must be exact, the policy would point beside it.
+    just where a robot must be exact, the policy would point beside it. Plates that always lie
+    bare would teach that what has a cube on it is none.
     """
+    cubes = {name: T[:3, 3] for name, T in world.objects().items() if name.endswith('_cube')}
+    named = str(rng.choice(sorted(cubes)))
+    plate = world.objects().get('plate')
+    if plate is not None and rng.random() < ON_PLATE:
+        _put_down(world, rng, plate[:3, 3], named)
+        return
     kind = rng.random()
     if kind >= AT_CUBE + HOLDING:
         return
-    cubes = {name: T[:3, 3] for name, T in world.objects().items() if name.endswith('_cube')}
-    named = str(rng.choice(sorted(cubes)))
     place = cubes[named].copy()
     held = kind < HOLDING
     if held:
         place[2] += rng.uniform(0.0, _OVER_M)
         world.show_hand(place, rng.uniform(-0.3, 0.3), _HELD_OPENING, named)
         return
-    angle, aside = rng.uniform(0.0, 2.0 * np.pi), _ASIDE_M * rng.random()
-    place += (aside * np.cos(angle), aside * np.sin(angle), _OVER_M * rng.random() ** 1.5)
+    place += _aside(rng, _ASIDE_M)
+    place[2] += _OVER_M * rng.random() ** 1.5
     offs = [float(np.linalg.norm((place - cube)[:2])) for cube in cubes.values()]
     if any(_IN_CUBE_M[0] < off < _IN_CUBE_M[1] for off in offs):
         place[2] = max(place[2], _CLEAR_M)
@@ -171,3 +180,30 @@ def put_to_work(world: Any, rng: np.random.Generator) -> None:
     if min(offs) < _IN_CUBE_M[0] and place[2] < _CLEAR_M:
         opening = max(opening, _HELD_OPENING)
     world.show_hand(place, rng.uniform(-0.3, 0.3), opening)
+
+
+def _put_down(world: Any, rng: np.random.Generator, plate: np.ndarray, named: str) -> None:
+    """Put a cube on the plate, and the hand at it, above it, or away from it."""
+    from univla_sim.scene import CUBE_SIZE
+    from univla_sim.scene import PLATE_HEIGHT
+
+    place = plate + _aside(rng, _OFF_CENTRE_M)
+    place[2] += 0.5 * (PLATE_HEIGHT + CUBE_SIZE)
+    yaw = rng.uniform(-0.3, 0.3)
+    where = rng.random()
+    if where < 0.25:  # not yet let go
+        place[2] += rng.uniform(0.0, _OVER_M)
+    if not world.show_hand(place, yaw, _HELD_OPENING, named) or where < 0.25:
+        return
+    if where > 0.75:  # long since
+        place += _aside(rng, _AWAY_M)
+        place[2] += rng.uniform(_CLEAR_M, ABOVE_M[1])
+    else:
+        place[2] += _OVER_M * rng.random()
+    world.show_hand(place, yaw, rng.uniform(_HELD_OPENING, 1.0))
+
+
+def _aside(rng: np.random.Generator, most: float) -> np.ndarray:
+    """A level way of random direction and at most such a length [m], (3,)."""
+    angle, aside = rng.uniform(0.0, 2.0 * np.pi), most * rng.random()
+    return np.array([aside * np.cos(angle), aside * np.sin(angle), 0.0])
