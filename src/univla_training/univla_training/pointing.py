@@ -156,11 +156,11 @@ def put_to_work(world: Any, rng: np.random.Generator) -> None:
     just where a robot must be exact, the policy would point beside it. Plates that always lie
     bare would teach that what has a cube on it is none.
     """
-    cubes = {name: T[:3, 3] for name, T in world.objects().items() if name.endswith('_cube')}
+    places = {name: pose[:3, 3] for name, pose in world.objects().items()}
+    cubes = {name: place for name, place in places.items() if name.endswith('_cube')}
     named = str(rng.choice(sorted(cubes)))
-    plate = world.objects().get('plate')
-    if plate is not None and rng.random() < ON_PLATE:
-        _put_down(world, rng, plate[:3, 3], named)
+    if 'plate' in places and rng.random() < ON_PLATE:
+        _put_down(world, rng, places['plate'], named)
         return
     kind = rng.random()
     if kind >= AT_CUBE + HOLDING:
@@ -189,13 +189,13 @@ def _put_down(world: Any, rng: np.random.Generator, plate: np.ndarray, named: st
 
     place = plate + _aside(rng, _OFF_CENTRE_M)
     place[2] += 0.5 * (PLATE_HEIGHT + CUBE_SIZE)
-    yaw = rng.uniform(-0.3, 0.3)
-    where = rng.random()
-    if where < 0.25:  # not yet let go
+    yaw, moment = rng.uniform(-0.3, 0.3), rng.random()
+    held = moment < 0.25
+    if held:
         place[2] += rng.uniform(0.0, _OVER_M)
-    if not world.show_hand(place, yaw, _HELD_OPENING, named) or where < 0.25:
+    if not world.show_hand(place, yaw, _HELD_OPENING, named) or held:
         return
-    if where > 0.75:  # long since
+    if moment > 0.75:  # let go long since
         place += _aside(rng, _AWAY_M)
         place[2] += rng.uniform(_CLEAR_M, ABOVE_M[1])
     else:
