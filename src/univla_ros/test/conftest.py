@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+from univla_ros.node_executor import node_executor
 from univla_ros.qos import SENSOR
 from univla_ros.stale_memory import sweep_shared_memory
 from univla_ros.suite_node import SuiteNode
@@ -58,7 +58,7 @@ class Rig:
     """Nodes under test beside a probe that publishes to them and records what they say."""
 
     def __init__(self) -> None:
-        self.executor = SingleThreadedExecutor()
+        self.executor = node_executor()
         self.probe = rclpy.create_node('probe')
         self.executor.add_node(self.probe)
         self.nodes: list[SuiteNode] = []

@@ -16,7 +16,6 @@ from types import FrameType
 from typing import Any
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -28,6 +27,7 @@ from univla_ros.diagnostics import ERROR
 from univla_ros.diagnostics import OK
 from univla_ros.diagnostics import Diagnostics
 from univla_ros.node_entities import NodeEntities
+from univla_ros.node_executor import node_executor
 from univla_ros.node_parameters import declare_parameters
 from univla_ros.unknown_parameters import unknown_parameters
 
@@ -240,12 +240,13 @@ def _spin(node: SuiteNode, stop: _StopRequest) -> None:
     gc.collect()
     gc.freeze()
     gc.collect()  # tells Python that little is left, so that new garbage is not kept for long
-    executor = SingleThreadedExecutor()
+    executor = node_executor()
     executor.add_node(node)
-    while not stop.asked:
-        executor.spin_once(timeout_sec=0.2)
-    executor.remove_node(node)
-    executor.shutdown()
+    try:
+        while not stop.asked:
+            executor.spin_once(timeout_sec=0.2)
+    finally:
+        executor.shutdown()
 
 
 def _end(node: SuiteNode | None) -> None:

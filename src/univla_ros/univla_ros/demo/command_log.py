@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from univla_core.embodiment import load_embodiment
 
 from univla_ros.command_recorder import CommandRecorder
 from univla_ros.command_recorder import record_commands
+from univla_ros.node_executor import node_executor
 
 
 class CommandLog:
@@ -79,7 +79,7 @@ def main() -> None:
         signal.signal(number, lambda number, frame: asked.append(number))
     node = rclpy.create_node('command_log')
     recorders = {name: record_commands(node, load_embodiment(name)) for name in robots}
-    executor = SingleThreadedExecutor()
+    executor = node_executor()
     executor.add_node(node)
     while not asked:
         executor.spin_once(timeout_sec=0.2)

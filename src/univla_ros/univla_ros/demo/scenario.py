@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import String
 from univla_core.embodiment import load_embodiment
@@ -22,6 +21,7 @@ from univla_ros.demo.stall_watch import StallWatch
 from univla_ros.graph import NodeDescription
 from univla_ros.graph import build_graph
 from univla_ros.graph import build_together
+from univla_ros.node_executor import node_executor
 from univla_ros.qos import EVENT
 from univla_ros.supervisor import Supervisor
 
@@ -121,7 +121,7 @@ class _Director:
     ) -> None:
         self._supervisor, self._scenario = supervisor, scenario
         self._observers, self._progress = observers, progress
-        self._executor = SingleThreadedExecutor()
+        self._executor = node_executor()
         self._executor.add_node(node)
         self._node = node
         self._topic = f'/{scenario.robots[0]}/instruction'
