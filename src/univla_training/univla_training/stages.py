@@ -75,7 +75,7 @@ def run_finetuning(
     action_space: str | None,
     share: float,
 ) -> None:
-    """Stage `finetune/<robot>`: a decoder of a shipped checkpoint, trained further.
+    """Stage `finetune/<robot>`: a decoder for a finished checkpoint, its own further or a new one.
 
     Raises:
         TrainingError: As `finetune_decoder`.
@@ -95,7 +95,7 @@ def run_finetuning(
             soft_wrap=True,
         )
 
-    _stage(run, f'decoder of {robot}, further', train)
+    _stage(run, f'decoder of {robot} for {checkpoint}', train)
 
 
 def run_joint_finetuning(run: TrainingRun) -> None:
