@@ -22,6 +22,7 @@ from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
+from rclpy.task import Task
 
 #: Kinds of entities as rclpy's wait set names them, in the order in which they get their turns.
 _KINDS = ('timer', 'subscription', 'guard_condition', 'client', 'service')
@@ -102,7 +103,7 @@ class NodeExecutor(SingleThreadedExecutor):
     def _run(self, entity: Any, node: Any, take: Callable[[Any], Any]) -> None:
         callback = getattr(entity, 'callback', None)
         if callback is None or inspect.iscoroutinefunction(callback):
-            self._make_handler(entity, node, take)  # becomes one of the tasks
+            _run_task(self._make_handler(entity, node, take))  # one of the tasks, if it awaits
             return
         execute = take(entity)
         if execute is None:  # taken before, or destroyed
@@ -122,10 +123,7 @@ class NodeExecutor(SingleThreadedExecutor):
         with self._tasks_lock:
             tasks = [task for task, _, _ in self._tasks]
         for task in tasks:
-            if not task.executing():
-                task()
-            if task.exception() is not None:
-                raise task.exception()
+            _run_task(task)
         with self._tasks_lock:
             self._tasks = [row for row in self._tasks if not row[0].done()]
 
@@ -196,6 +194,14 @@ class NodeExecutor(SingleThreadedExecutor):
         self._stale = True
         self._due.clear()
         self._in_use.close()
+
+
+def _run_task(task: Task) -> None:
+    """Begin a task or go on with it, and raise what it raised."""
+    if not task.executing():
+        task()
+    if task.exception() is not None:
+        raise task.exception()
 
 
 def _entities(node: Any) -> Iterable[tuple[str, Iterable[Any]]]:
