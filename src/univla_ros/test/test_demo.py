@@ -113,7 +113,7 @@ def test_the_video_plays_at_the_speed_of_its_stamps(tmp_path):
 def test_the_whole_graph_runs_and_keeps_its_limits(tmp_path, robots):
     """Real nodes over real DDS for six seconds: plans, commands, limits, picture, video.
 
-    How many plans and commands they hold depends on the machine; the bench measures that.
+    Five plans a second are wanted; how many of them a busy machine makes is for the bench.
     """
     command = [sys.executable, '-m', 'univla_ros.cli', 'demo', '--robot', robots]
     command += ['--duration', '6', '--output', str(tmp_path), '--json', str(tmp_path / 'o.json')]
@@ -123,11 +123,11 @@ def test_the_whole_graph_runs_and_keeps_its_limits(tmp_path, robots):
     assert document['command'] == 'demo'
     assert [row['robot'] for row in document['results']] == robots.split(',')
     for row in document['results']:
-        assert row['plans'] >= 2
-        assert row['chunks_executed'] >= 2
-        assert row['commands'] >= 100
+        assert row['plans'] >= 3
+        assert row['chunks_executed'] >= 3
         assert row['limits']['ok'], row['limits']['worst']
         assert row['limits']['largest_of_maker'] <= 1.0
+        assert row['control_rate_hz'] >= 50.0
         assert row['outcome']['text']
         for key in ('picture', 'video'):
             assert (tmp_path / row[key].rsplit('/', 1)[-1]).stat().st_size > 10_000

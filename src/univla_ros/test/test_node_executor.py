@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from importlib import metadata
@@ -58,8 +59,8 @@ def test_a_timer_runs_while_messages_wait(rig, node):
     for _ in range(20):
         flood.publish(Int32())
     assert rig.until(lambda: turns.count('message') == 20)
-    longest_run = max(len(run) for run in ' '.join(turns).replace('message', 'm').split('tick'))
-    assert longest_run <= len(' m m '), turns
+    runs = [len(list(run)) for turn, run in itertools.groupby(turns) if turn == 'message']
+    assert max(runs) <= 2, turns
 
 
 def test_what_a_callback_destroys_has_no_turn_any_more(rig, node):
@@ -129,7 +130,7 @@ def test_another_thread_wakes_it(rig, node):
 
 
 @pytest.mark.parametrize('patience_s', [0.0, 0.05])
-def test_it_waits_no_longer_than_it_is_told(patience_s):
+def test_it_waits_as_long_as_it_is_told(patience_s):
     context = rclpy.Context()
     rclpy.init(context=context)
     executor = node_executor(context)
